@@ -93,24 +93,14 @@ pub enum Step {
     Start,
     /// Wait until they are healthy.
     Probe,
-    /// Send traffic to them.
+    /// Send traffic to them; the old instances are drained and stopped afterwards.
     Route,
-    /// Let the old instances finish and stop them.
-    Retire,
 }
 
 impl Step {
     /// All steps in order.
-    pub const ALL: [Self; 8] = [
-        Self::Fetch,
-        Self::Plan,
-        Self::Build,
-        Self::Release,
-        Self::Start,
-        Self::Probe,
-        Self::Route,
-        Self::Retire,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Fetch, Self::Plan, Self::Build, Self::Release, Self::Start, Self::Probe, Self::Route];
 
     /// The word in the database and in the API.
     pub const fn as_str(self) -> &'static str {
@@ -122,7 +112,6 @@ impl Step {
             Self::Start => "start",
             Self::Probe => "probe",
             Self::Route => "route",
-            Self::Retire => "retire",
         }
     }
 
