@@ -1,0 +1,42 @@
+//! How long a crashed process waits before it is started again.
+
+use chrono::{DateTime, Duration, Utc};
+
+/// Crashes older than this are forgotten: whoever ran this long starts afresh.
+pub const CRASH_MEMORY: Duration = Duration::minutes(10);
+
+/// 1 s after the first crash, doubling with each further one, 5 min at most. Docker's own restart policies and the kubelet follow
+/// the same curve; without it a broken app would keep the machine busy with starting it.
+pub fn restart_delay(recent_crashes: u32) -> Duration {
+    match recent_crashes {
+        0 => Duration::zero(),
+        n => Duration::seconds((1_i64 << (n - 1).min(9)).min(300)),
+    }
+}
+
+/// When a process with these crashes may be started again; none: now.
+pub(crate) fn not_before(crashes: impl Iterator<Item = DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let recent: Vec<_> = crashes.filter(|at| now - *at < CRASH_MEMORY).collect();
+    let last = recent.iter().max()?;
+    let count = u32::try_from(recent.len()).unwrap_or(u32::MAX);
+    let at = *last + restart_delay(count);
+    (at > now).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_up_to_five_minutes() {
+        let seconds: Vec<_> = [0, 1, 2, 3, 9, 10, 1000].map(|n| restart_delay(n).num_seconds()).into();
+        assert_eq!(seconds, [0, 1, 2, 4, 256, 300, 300]);
+    }
+
+    #[test]
+    fn old_crashes_are_forgotten() {
+        let now = Utc::now();
+        assert_eq!(not_before([now - Duration::minutes(11)].into_iter(), now), None);
+        assert_eq!(not_before([now].into_iter(), now), Some(now + Duration::seconds(1)));
+    }
+}

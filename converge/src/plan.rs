@@ -1,0 +1,301 @@
+//! The decision.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Utc};
+use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId};
+
+use crate::{Container, Instance, Observed, backoff};
+
+/// What is wanted of one app.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// The release that serves.
+    pub live: Option<Wanted>,
+    /// The release that a deployment is making live; none as soon as it has failed.
+    pub candidate: Option<Wanted>,
+}
+
+/// What is wanted of one release.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The release.
+    pub release: ReleaseId,
+    /// Its process types.
+    pub processes: BTreeMap<ProcessType, WantedProcess>,
+    /// How long a new instance may take to become healthy.
+    pub ready_within: Duration,
+    /// How long a drained instance may go on with its requests.
+    pub drain_within: Duration,
+}
+
+/// How many instances of a process type are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedProcess {
+    /// How many.
+    pub quantity: u32,
+    /// Instances of an older generation are replaced.
+    pub restart_seq: i32,
+}
+
+/// Why a candidate cannot become live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its instance ended.
+    Ended,
+    /// Its instance did not become healthy in time.
+    NeverHealthy,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make and start a new instance.
+    Start {
+        /// Of this release.
+        release: ReleaseId,
+        /// Of this process type.
+        process: ProcessType,
+        /// With this number.
+        n: u32,
+        /// In this restart generation.
+        restart_seq: i32,
+    },
+    /// See whether a starting instance is healthy.
+    Probe(InstanceId),
+    /// The candidate cannot become live: diagnose this instance and say so.
+    FailCandidate {
+        /// The candidate.
+        release: ReleaseId,
+        /// The instance that shows it.
+        instance: InstanceId,
+        /// What it shows.
+        fault: Fault,
+    },
+    /// All instances of the candidate are healthy: it is the live release now.
+    Promote(ReleaseId),
+    /// An instance ended that should have gone on (or never became healthy): record it and remove its container.
+    Replace(InstanceId),
+    /// Take an instance out of the routes; it finishes what it has.
+    Drain(InstanceId),
+    /// Stop an instance and remove its container.
+    Stop(InstanceId),
+}
+
+/// What to do now, and when to look again even if nothing happens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps; their order is that of the list, but all may be done at once.
+    pub steps: Vec<Step>,
+    /// When time alone will change the answer.
+    pub again_at: Option<DateTime<Utc>>,
+}
+
+impl Plan {
+    fn look_again(&mut self, at: DateTime<Utc>) {
+        self.again_at = Some(self.again_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// Decides the next steps of one app.
+pub fn plan(desired: &Desired, observed: &Observed, now: DateTime<Utc>) -> Plan {
+    let mut plan = Plan::default();
+    if let Some(fault) = desired
+        .candidate
+        .as_ref()
+        .and_then(|candidate| candidate_fault(candidate, observed, now))
+    {
+        // Nothing else matters until the failure is recorded: the instance must stay as it is for the diagnosis.
+        plan.steps.push(fault);
+        return plan;
+    }
+    for wanted in desired.live.iter().chain(&desired.candidate) {
+        for (process, want) in &wanted.processes {
+            converge_process(&mut plan, wanted, (process, *want), observed, now);
+        }
+    }
+    retire_unwanted_releases(&mut plan, desired, observed, now);
+    if let Some(candidate) = &desired.candidate
+        && is_ready(candidate, observed)
+    {
+        plan.steps.push(Step::Promote(candidate.release));
+    }
+    plan
+}
+
+fn of_process<'a>(
+    observed: &'a Observed,
+    release: ReleaseId,
+    process: &'a ProcessType,
+) -> impl Iterator<Item = &'a Instance> {
+    observed
+        .instances
+        .iter()
+        .filter(move |i| i.release == release && i.process == *process)
+}
+
+/// An instance that counts toward the wanted number: of the right generation, not on its way out.
+fn counts(instance: &Instance, want: WantedProcess) -> bool {
+    instance.restart_seq == want.restart_seq
+        && instance.container == Container::Running
+        && matches!(instance.state, InstanceState::Starting | InstanceState::Healthy)
+}
+
+fn is_ready(wanted: &Wanted, observed: &Observed) -> bool {
+    wanted.processes.iter().all(|(process, want)| {
+        let healthy = of_process(observed, wanted.release, process)
+            .filter(|i| counts(i, *want) && i.state == InstanceState::Healthy)
+            .count();
+        healthy >= want.quantity as usize
+    })
+}
+
+fn candidate_fault(candidate: &Wanted, observed: &Observed, now: DateTime<Utc>) -> Option<Step> {
+    observed
+        .instances
+        .iter()
+        .filter(|i| i.release == candidate.release && i.state != InstanceState::Draining)
+        .find_map(|instance| {
+            let late = instance.state == InstanceState::Starting && now >= instance.created_at + candidate.ready_within;
+            let fault = match instance.container {
+                Container::Ended => Fault::Ended,
+                Container::Running if late => Fault::NeverHealthy,
+                Container::Running | Container::Missing => return None,
+            };
+            Some(Step::FailCandidate {
+                release: candidate.release,
+                instance: instance.id,
+                fault,
+            })
+        })
+}
+
+/// Brings one process type of a wanted release to its number.
+fn converge_process(
+    plan: &mut Plan,
+    wanted: &Wanted,
+    (process, want): (&ProcessType, WantedProcess),
+    observed: &Observed,
+    now: DateTime<Utc>,
+) {
+    for instance in of_process(observed, wanted.release, process) {
+        attend(plan, wanted, instance, now);
+    }
+    let mut present: Vec<_> = of_process(observed, wanted.release, process)
+        .filter(|i| counts(i, want))
+        .collect();
+    // What is not healthy goes first, then the newest.
+    present.sort_by_key(|i| (i.state != InstanceState::Healthy, i.n));
+    let quantity = want.quantity as usize;
+    for surplus in present.iter().skip(quantity) {
+        plan.steps.push(let_go(surplus));
+    }
+    start_missing(plan, wanted.release, (process, want), observed, now);
+    let healthy = present
+        .iter()
+        .take(quantity)
+        .filter(|i| i.state == InstanceState::Healthy)
+        .count();
+    if healthy >= quantity {
+        let old = of_process(observed, wanted.release, process).filter(|i| {
+            i.restart_seq != want.restart_seq && i.container == Container::Running && i.state != InstanceState::Draining
+        });
+        plan.steps.extend(old.map(let_go));
+    }
+}
+
+/// What one instance needs, whatever the number of its siblings.
+fn attend(plan: &mut Plan, wanted: &Wanted, instance: &Instance, now: DateTime<Utc>) {
+    match (instance.state, instance.container) {
+        (InstanceState::Draining, _) => finish_draining(plan, wanted.drain_within, instance, now),
+        (_, Container::Ended | Container::Missing) => plan.steps.push(Step::Replace(instance.id)),
+        (InstanceState::Starting, Container::Running) => {
+            let deadline = instance.created_at + wanted.ready_within;
+            if now >= deadline {
+                plan.steps.push(Step::Replace(instance.id));
+            } else {
+                plan.steps.push(Step::Probe(instance.id));
+                plan.look_again(deadline);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn finish_draining(plan: &mut Plan, drain_within: Duration, instance: &Instance, now: DateTime<Utc>) {
+    let deadline = instance.draining_at.unwrap_or(now) + drain_within;
+    let idle = instance.in_flight == Some(0);
+    if idle || now >= deadline || instance.container != Container::Running {
+        plan.steps.push(Step::Stop(instance.id));
+    } else {
+        plan.look_again(deadline.min(now + Duration::milliseconds(200)));
+    }
+}
+
+/// An instance that is no longer wanted: with requests it is drained first.
+fn let_go(instance: &Instance) -> Step {
+    let may_have_requests = instance.process.is_web() && instance.state != InstanceState::Starting;
+    if may_have_requests {
+        Step::Drain(instance.id)
+    } else {
+        Step::Stop(instance.id)
+    }
+}
+
+fn start_missing(
+    plan: &mut Plan,
+    release: ReleaseId,
+    (process, want): (&ProcessType, WantedProcess),
+    observed: &Observed,
+    now: DateTime<Utc>,
+) {
+    let present = of_process(observed, release, process)
+        .filter(|i| counts(i, want))
+        .count();
+    let missing = (want.quantity as usize).saturating_sub(present);
+    if missing == 0 {
+        return;
+    }
+    let crashes = observed
+        .crashes
+        .iter()
+        .filter(|c| c.release == release && c.process == *process)
+        .map(|c| c.at);
+    if let Some(at) = backoff::not_before(crashes, now) {
+        plan.look_again(at);
+        return;
+    }
+    let taken: Vec<u32> = of_process(observed, release, process).map(|i| i.n).collect();
+    let free = (1..).filter(|n| !taken.contains(n)).take(missing);
+    plan.steps.extend(free.map(|n| Step::Start {
+        release,
+        process: process.clone(),
+        n,
+        restart_seq: want.restart_seq,
+    }));
+}
+
+/// Instances of releases (or process types) that nobody wants any more.
+fn retire_unwanted_releases(plan: &mut Plan, desired: &Desired, observed: &Observed, now: DateTime<Utc>) {
+    let wanted = |i: &Instance| {
+        desired
+            .live
+            .iter()
+            .chain(&desired.candidate)
+            .any(|w| w.release == i.release && w.processes.contains_key(&i.process))
+    };
+    let drain_within = desired
+        .live
+        .as_ref()
+        .map_or(Duration::seconds(30), |live| live.drain_within);
+    for instance in observed.instances.iter().filter(|i| !wanted(i)) {
+        match (instance.state, instance.container) {
+            (InstanceState::Draining, _) => finish_draining(plan, drain_within, instance, now),
+            (_, Container::Running) => plan.steps.push(let_go(instance)),
+            _ => plan.steps.push(Step::Stop(instance.id)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
