@@ -1,0 +1,300 @@
+//! The folder of bare repositories, one for each app, and the refs that Windlass keeps in them.
+//!
+//! ```text
+//! <root>/app_….git      a repository; `refs/heads/*` are what was pushed or deployed
+//! <root>/hooks          proc-receive, a symbolic link to the hook program
+//! <root>/home           empty: git's HOME
+//! <root>/tmp            repositories in the making, deploy keys in use
+//! <root>/known_hosts    the host keys of SSH servers, accepted on first use
+//! ```
+//! `refs/windlass/*` is ours and hidden from clients: `deployments/<id>` keeps a revision while its deployment is known,
+//! `fetched` and `mirror/*` are what came from the app's repository address, `submodules/*` what came from theirs.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use git2::Repository;
+use windlass_domain::{AppId, BranchName, CommitSha, DeploymentId, GitRef};
+
+use crate::{
+    address::FetchPolicy,
+    git::{Git, SourceError, blocking, printable},
+};
+
+/// Leftovers in `tmp` of processes that were killed are older than any live use.
+const LEFTOVER_AGE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Where the repositories are and how they are served.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// The folder of all repositories; made when missing. Must be absolute.
+    pub root: PathBuf,
+    /// The git program, 2.37 or later (`http.curloptResolve`).
+    pub git: PathBuf,
+    /// The program that git runs when objects of a push are in: started through a symbolic link named `proc-receive`, without
+    /// arguments, so that it must recognise its own first argument; it calls [`crate::hook::run`]. Must be absolute.
+    pub hook: PathBuf,
+    /// The largest pack that a push may send, in bytes.
+    pub max_pack_bytes: u64,
+    /// What may be fetched from elsewhere.
+    pub fetch: FetchPolicy,
+}
+
+/// What a person knows a commit by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// The first line of its message, 200 characters at most.
+    pub subject: String,
+    /// The author's name.
+    pub author: String,
+}
+
+/// All repositories. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Repositories {
+    pub(crate) config: Arc<SourceConfig>,
+    pub(crate) git: Git,
+    turns: Arc<Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Repositories {
+    /// Does nothing yet: folders are made by [`Repositories::ensure`].
+    pub fn new(config: SourceConfig) -> Self {
+        let git = Git::new(config.git.clone(), config.root.join("home"));
+        Self {
+            config: Arc::new(config),
+            git,
+            turns: Arc::default(),
+        }
+    }
+
+    /// Makes the app's bare repository unless it is there. A repository appears whole or not at all.
+    pub async fn ensure(&self, app: AppId) -> Result<(), SourceError> {
+        let dir = self.dir(app);
+        if dir.is_dir() {
+            return Ok(());
+        }
+        self.prepare_root()?;
+        let draft = tempfile::Builder::new()
+            .prefix("init-")
+            .tempdir_in(self.tmp())
+            .map_err(SourceError::io("create a folder for a repository"))?;
+        let mut command = self.git.command();
+        command
+            .args(["init", "--bare", "--quiet", "--template=", "--"])
+            .arg(draft.path());
+        self.git.run(command, "create the repository").await?;
+        match std::fs::rename(draft.keep(), &dir) {
+            Err(error) if !dir.is_dir() => Err(SourceError::io("move the repository into place")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes the app's repository; fine if there is none.
+    pub async fn remove(&self, app: AppId) -> Result<(), SourceError> {
+        let dir = self.dir(app);
+        blocking(move || match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(SourceError::io("delete the repository")(error))
+            }
+            _ => Ok(()),
+        })
+        .await?;
+        self.lock_turns().remove(&app);
+        Ok(())
+    }
+
+    /// Moves a branch to a commit that is in the repository, and makes it the branch that a clone checks out. Called when the
+    /// commit is live; fine to repeat.
+    pub async fn set_branch(&self, app: AppId, branch: &BranchName, commit: &CommitSha) -> Result<(), SourceError> {
+        let full = format!("refs/heads/{branch}");
+        self.update_ref(app, &full, commit, "move the branch").await?;
+        let mut command = self.git.in_repository(&self.dir(app));
+        command.args(["symbolic-ref", "HEAD", &full]);
+        self.git.run(command, "make the branch the default").await.map(drop)
+    }
+
+    /// Keeps a deployment's commit reachable, whether or not a branch ever points to it; fine to repeat.
+    pub async fn keep(&self, app: AppId, deployment: DeploymentId, commit: &CommitSha) -> Result<(), SourceError> {
+        self.update_ref(app, &deployment_ref(deployment), commit, "keep the commit")
+            .await
+    }
+
+    /// Ends [`Repositories::keep`]; fine if nothing was kept.
+    pub async fn forget(&self, app: AppId, deployment: DeploymentId) -> Result<(), SourceError> {
+        if !self.dir(app).is_dir() {
+            return Ok(());
+        }
+        let mut command = self.git.in_repository(&self.dir(app));
+        command.args(["update-ref", "--no-deref", "-d", &deployment_ref(deployment)]);
+        self.git.run(command, "release the commit").await.map(drop)
+    }
+
+    /// The subject and author of a commit; none if it is not in the repository.
+    pub async fn describe(&self, app: AppId, commit: &CommitSha) -> Result<Option<CommitInfo>, SourceError> {
+        let (repositories, commit) = (self.clone(), commit.clone());
+        blocking(move || {
+            let repository = repositories.open(app)?;
+            let Ok(commit) = git2::Oid::from_str(commit.as_str()).and_then(|oid| repository.find_commit(oid)) else {
+                return Ok(None);
+            };
+            let subject = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
+            let author = String::from_utf8_lossy(commit.author().name_bytes()).into_owned();
+            let short = |text: &str| printable(text).chars().take(200).collect();
+            Ok(Some(CommitInfo {
+                subject: short(&subject),
+                author: short(&author),
+            }))
+        })
+        .await
+    }
+
+    /// What a branch, tag or commit id (also a short one) of the app's own repository stands for; none if nothing.
+    pub async fn resolve(&self, app: AppId, reference: &GitRef) -> Result<Option<CommitSha>, SourceError> {
+        let (repositories, reference) = (self.clone(), reference.clone());
+        blocking(move || {
+            let repository = repositories.open(app)?;
+            Ok(commit_of(&repository, &reference))
+        })
+        .await
+    }
+
+    /// Packs the app's objects and drops what nothing refers to and is older than two weeks. For a schedule: git never does
+    /// this by itself here.
+    pub async fn maintain(&self, app: AppId) -> Result<(), SourceError> {
+        let turn = self.turn(app);
+        let _turn = turn.lock().await;
+        let mut command = self.git.in_repository(&self.dir(app));
+        command.args(["gc", "--quiet", "--no-detach"]);
+        self.git.run(command, "pack the repository").await.map(drop)
+    }
+
+    /// Removes what killed processes left behind in the temporary folder. For the start of the engine.
+    pub async fn sweep(&self) -> Result<(), SourceError> {
+        let tmp = self.tmp();
+        blocking(move || sweep_leftovers(&tmp).map_err(SourceError::io("sweep the temporary folder"))).await
+    }
+
+    /// The version that `git --version` reports, as in `2.47.3`.
+    pub async fn git_version(&self) -> Result<String, SourceError> {
+        let mut command = self.git.command();
+        command.arg("--version");
+        let text = self.git.run(command, "say its version").await?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(text.trim().trim_start_matches("git version ").to_owned())
+    }
+
+    /// Where the app's repository is, whether or not it exists.
+    pub(crate) fn dir(&self, app: AppId) -> PathBuf {
+        self.config.root.join(format!("{app}.git"))
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.config.root.join("tmp")
+    }
+
+    pub(crate) fn hooks(&self) -> PathBuf {
+        self.config.root.join("hooks")
+    }
+
+    /// For a blocking thread.
+    pub(crate) fn open(&self, app: AppId) -> Result<Repository, SourceError> {
+        let dir = self.dir(app);
+        if !dir.is_dir() {
+            return Err(SourceError::NoRepository(app));
+        }
+        Ok(Repository::open_bare(dir)?)
+    }
+
+    /// Fetches into one repository take turns: git allows only one at a time to move the boundary of a shallow history.
+    pub(crate) fn turn(&self, app: AppId) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.lock_turns().entry(app).or_default())
+    }
+
+    fn lock_turns(&self) -> std::sync::MutexGuard<'_, HashMap<AppId, Arc<tokio::sync::Mutex<()>>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn update_ref(
+        &self,
+        app: AppId,
+        name: &str,
+        commit: &CommitSha,
+        action: &'static str,
+    ) -> Result<(), SourceError> {
+        let mut command = self.git.in_repository(&self.dir(app));
+        command.args(["update-ref", "--no-deref", name, commit.as_str()]);
+        self.git.run(command, action).await.map(drop)
+    }
+
+    /// The folders beside the repositories, and the hook.
+    pub(crate) fn prepare_root(&self) -> Result<(), SourceError> {
+        for dir in [self.tmp(), self.hooks(), self.config.root.join("home")] {
+            std::fs::create_dir_all(dir).map_err(SourceError::io("create the repositories' folder"))?;
+        }
+        link_hook(&self.hooks().join("proc-receive"), &self.config.hook, &self.tmp())
+            .map_err(SourceError::io("install the push hook"))
+    }
+}
+
+/// Points `link` to the hook program, in one step, so that a push at the same time finds the old or the new one.
+fn link_hook(link: &Path, program: &Path, tmp: &Path) -> io::Result<()> {
+    if std::fs::read_link(link).is_ok_and(|target| target == program) {
+        return Ok(());
+    }
+    let draft = tempfile::Builder::new().prefix("hook-").tempdir_in(tmp)?;
+    let fresh = draft.path().join("proc-receive");
+    std::os::unix::fs::symlink(program, &fresh)?;
+    std::fs::rename(fresh, link)
+}
+
+fn sweep_leftovers(tmp: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(tmp) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let age = SystemTime::now().duration_since(entry.metadata()?.modified()?);
+        if age.is_ok_and(|age| age > LEFTOVER_AGE) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn deployment_ref(deployment: DeploymentId) -> String {
+    format!("refs/windlass/deployments/{deployment}")
+}
+
+/// Branch, then tag, then full ref, then commit id; annotated tags are followed to their commit.
+pub(crate) fn commit_of(repository: &Repository, reference: &GitRef) -> Option<CommitSha> {
+    let named = [
+        format!("refs/heads/{reference}"),
+        format!("refs/tags/{reference}"),
+        reference.to_string(),
+    ];
+    named
+        .iter()
+        .filter(|name| name.starts_with("refs/") && !name.starts_with("refs/windlass/"))
+        .find_map(|name| repository.find_reference(name).ok()?.peel_to_commit().ok())
+        .or_else(|| commit_by_id(repository, reference.as_str()))
+        .and_then(|commit| commit.id().to_string().parse().ok())
+}
+
+/// A commit by its id, or by at least seven digits of it.
+pub(crate) fn commit_by_id<'repo>(repository: &'repo Repository, id: &str) -> Option<git2::Commit<'repo>> {
+    is_commit_id(id)
+        .then(|| repository.find_commit_by_prefix(id).ok())
+        .flatten()
+}
+
+/// Whether a ref may be a commit id, in whole or in part.
+pub(crate) fn is_commit_id(text: &str) -> bool {
+    (7..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
