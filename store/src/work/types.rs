@@ -1,0 +1,187 @@
+//! The values that the worker gives and gets.
+
+use chrono::{DateTime, Utc};
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+use windlass_domain::{
+    AppId, AppSettings, CommitSha, DeploymentId, Failure, ImageId, InstanceId, ProcessSpec, ProcessType, ReleaseId,
+};
+
+use crate::{AppRow, DeploymentRow, InstanceRow, ReleaseRow};
+
+/// One process that works; a new one at each start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub Uuid);
+
+/// A deployment that is ours for as long as its lease is renewed.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The deployment.
+    pub deployment: DeploymentRow,
+    /// Its app.
+    pub app: AppRow,
+    /// The fencing token: every write names it.
+    pub attempt: i32,
+    /// The image, when an earlier attempt got that far.
+    pub image: Option<ImageRow>,
+    /// The release, when an earlier attempt got that far.
+    pub release: Option<ReleaseRow>,
+}
+
+/// Whether a claimed deployment is still ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// It is, and the lease runs anew.
+    Held {
+        /// Whether somebody asked to cancel it.
+        cancel_requested: bool,
+    },
+    /// Another worker has it, or it is over: stop.
+    Lost,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is live.
+    Succeeded,
+    /// It failed; what was live before still is.
+    Failed(Failure),
+    /// Somebody asked for it.
+    Cancelled,
+}
+
+/// An image that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRow {
+    /// Its id.
+    pub id: ImageId,
+    /// Its app.
+    pub app: AppId,
+    /// The deployment that built it.
+    pub deployment: DeploymentId,
+    /// Its name and tag.
+    pub reference: String,
+    /// Its digest.
+    pub digest: String,
+    /// The commit it was built from.
+    pub commit: Option<CommitSha>,
+    /// The process types it declares.
+    pub processes: Vec<ProcessSpec>,
+    /// The TCP ports it exposes.
+    pub exposed_ports: Vec<u16>,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+    /// When it was removed from the machine.
+    pub removed_at: Option<DateTime<Utc>>,
+}
+
+/// An image to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewImage {
+    /// Its name and tag.
+    pub reference: String,
+    /// Its digest.
+    pub digest: String,
+    /// The commit it was built from.
+    pub commit: Option<CommitSha>,
+    /// The process types it declares.
+    pub processes: Vec<ProcessSpec>,
+    /// The TCP ports it exposes.
+    pub exposed_ports: Vec<u16>,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+/// A release to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewRelease {
+    /// Its image.
+    pub image: ImageId,
+    /// The version of the config vars; 0: none.
+    pub config_version: u32,
+    /// Its process types.
+    pub processes: Vec<ProcessSpec>,
+    /// The settings that it is made with.
+    pub settings: AppSettings,
+    /// What it is, in a line.
+    pub description: String,
+}
+
+/// All that the converge loop needs to know of an app.
+#[derive(Debug, Clone)]
+pub struct AppWork {
+    /// The app.
+    pub app: AppRow,
+    /// The subnet of its network.
+    pub subnet: Option<Ipv4Net>,
+    /// The release that serves.
+    pub live: Option<ReleaseRow>,
+    /// The release that a deployment is making live.
+    pub candidate: Option<ReleaseRow>,
+    /// Why the candidate cannot become live.
+    pub candidate_failure: Option<Failure>,
+    /// Process type, quantity and restart generation as they were set; no entry means 1 for `web` and 0 for others.
+    pub formation: Vec<(ProcessType, u32, i32)>,
+    /// The live instances, and those that crashed in the last 15 minutes.
+    pub instances: Vec<InstanceRow>,
+}
+
+/// An instance to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its app.
+    pub app: AppId,
+    /// Its release.
+    pub release: ReleaseId,
+    /// Its process type.
+    pub process: ProcessType,
+    /// Its number.
+    pub n: u32,
+    /// The restart generation it belongs to.
+    pub restart_seq: i32,
+}
+
+/// How an instance ended; nothing for a state that is no end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InstanceEnd {
+    /// The exit code.
+    pub exit_code: Option<i64>,
+    /// Why, in a sentence.
+    pub reason: Option<String>,
+}
+
+/// A line that an instance printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRunLog {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// The line.
+    pub text: String,
+}
+
+/// Lines that one instance printed, and where the collector then stands.
+#[derive(Debug, Clone)]
+pub struct RunLogBatch {
+    /// The app.
+    pub app: AppId,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The instance's name, as lines show it.
+    pub instance_name: String,
+    /// The process type.
+    pub process: ProcessType,
+    /// The lines, oldest first.
+    pub lines: Vec<NewRunLog>,
+    /// How far the log is collected with this batch, in nanoseconds since 1970. A batch that does not go beyond what is
+    /// recorded was recorded before, and is left out.
+    pub cursor_ns: i64,
+    /// How many lines of the app are kept, about.
+    pub max_lines: u32,
+}
