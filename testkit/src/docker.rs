@@ -1,0 +1,141 @@
+//! What tests ask of Docker itself, through its own command line: they look over the engine's shoulder, never through its eyes.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// A tiny image with busybox in it, for apps of tests.
+pub const BUSYBOX: &str = "windlass-testkit/busybox:1";
+
+/// Docker's own command; a packaged one goes before others that may stand earlier in `PATH`.
+pub fn program() -> &'static str {
+    if Path::new("/usr/bin/docker").exists() {
+        "/usr/bin/docker"
+    } else {
+        "docker"
+    }
+}
+
+/// Runs `docker` with these arguments and gives the lines of its output, or what it said when it failed.
+pub fn try_docker(args: &[&str]) -> Result<Vec<String>, String> {
+    let output = Command::new(program())
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// As [`try_docker`].
+///
+/// # Panics
+/// When Docker refuses.
+pub fn docker(args: &[&str]) -> Vec<String> {
+    try_docker(args).unwrap_or_else(|error| panic!("docker {args:?}: {error}"))
+}
+
+/// Whether there is such an image.
+pub fn has_image(reference: &str) -> bool {
+    try_docker(&["image", "inspect", reference]).is_ok()
+}
+
+/// Makes [`BUSYBOX`] from this machine's static busybox, unless it is there.
+///
+/// # Panics
+/// When there is no static busybox, or Docker refuses.
+pub fn ensure_busybox() {
+    if has_image(BUSYBOX) {
+        return;
+    }
+    let root = tempfile::tempdir().expect("the temporary directory is writable");
+    let bin = root.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let program = ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    std::fs::copy(program.expect("busybox-static is installed"), bin.join("busybox")).unwrap();
+    let applets = Command::new(bin.join("busybox")).arg("--list").output().unwrap();
+    for applet in String::from_utf8_lossy(&applets.stdout)
+        .lines()
+        .filter(|name| *name != "busybox")
+    {
+        let _ = std::os::unix::fs::symlink("busybox", bin.join(applet));
+    }
+    for directory in ["etc", "tmp", "usr"] {
+        std::fs::create_dir(root.path().join(directory)).unwrap();
+    }
+    std::os::unix::fs::symlink("../bin", root.path().join("usr/bin")).unwrap();
+    std::fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").unwrap();
+    import(root.path(), BUSYBOX);
+}
+
+/// Makes an image of a directory.
+fn import(directory: &Path, reference: &str) {
+    let archive = Command::new("tar")
+        .arg("-C")
+        .arg(directory)
+        .args(["-c", "."])
+        .output()
+        .unwrap();
+    assert!(archive.status.success(), "tar cannot pack {}", directory.display());
+    let mut import = Command::new(program())
+        .args(["import", "--change", "ENV PATH=/bin", "-", reference])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    import.stdin.take().unwrap().write_all(&archive.stdout).unwrap();
+    assert!(import.wait().unwrap().success(), "docker import failed");
+}
+
+/// Everything that an engine has made and that still exists, as `container web-1 (id)` and so on.
+pub fn leftovers(engine_id: &str) -> Vec<String> {
+    let label = format!("label=windlass.engine={engine_id}");
+    let lists: [(&str, &[&str]); 4] = [
+        ("container", &["ps", "-a", "--format", "{{.Names}} ({{.Status}})"]),
+        ("network", &["network", "ls", "--format", "{{.Name}}"]),
+        ("volume", &["volume", "ls", "--format", "{{.Name}}"]),
+        ("image", &["images", "--format", "{{.Repository}}:{{.Tag}} ({{.ID}})"]),
+    ];
+    let mut found = Vec::new();
+    for (kind, list) in lists {
+        let args = [list, &["--filter", label.as_str()]].concat();
+        found.extend(docker(&args).into_iter().map(|what| format!("{kind} {what}")));
+    }
+    found
+}
+
+/// Removes everything that an engine has made.
+pub fn remove_all(engine_id: &str) {
+    let label = format!("label=windlass.engine={engine_id}");
+    let kinds: [(&[&str], &[&str]); 4] = [
+        (&["ps", "-aq"], &["rm", "-f", "-v"]),
+        (&["network", "ls", "-q"], &["network", "rm"]),
+        (&["volume", "ls", "-q"], &["volume", "rm", "-f"]),
+        (&["images", "-aq"], &["rmi", "-f"]),
+    ];
+    for (list, remove) in kinds {
+        let mut ids = try_docker(&[list, &["--filter", label.as_str()]].concat()).unwrap_or_default();
+        ids.sort();
+        ids.dedup();
+        if !ids.is_empty() {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            let _ = try_docker(&[remove, &ids].concat());
+        }
+    }
+}
+
+/// The ids of the running containers of an app, sorted; a restarted container keeps its id, a replaced one does not.
+pub fn containers_of(engine_id: &str, app: &str) -> Vec<String> {
+    let engine = format!("label=windlass.engine={engine_id}");
+    let app = format!("label=windlass.app={app}");
+    let mut ids = docker(&["ps", "-q", "--no-trunc", "--filter", &engine, "--filter", &app]);
+    ids.sort();
+    ids
+}

@@ -1,0 +1,263 @@
+//! A whole installation of Windlass, as its operator would start it.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{Api, App, Slot, docker, eventually, process, process::Windlassd, run_in};
+
+/// How long an engine may take until it is ready: its database is made first.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How an engine is started. What is not said here is the default of the engine itself.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    environment: Vec<(String, String)>,
+}
+
+impl EngineOptions {
+    /// Sets a variable of the engine's environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Lets `repo_url` point to a git server on this machine.
+    #[must_use]
+    pub fn allowing_local_repositories(self) -> Self {
+        self.with("WINDLASS_SOURCE_ALLOW_PRIVATE", "127.0.0.0/8")
+    }
+}
+
+/// A running engine. Dropping it stops its processes and removes everything that it made.
+#[derive(Debug)]
+pub struct Engine {
+    process: Option<Windlassd>,
+    options: EngineOptions,
+    api: Api,
+    id: String,
+    slot: Slot,
+    data_dir: TempDir,
+}
+
+impl Engine {
+    /// Starts an engine with its defaults.
+    pub async fn start() -> Self {
+        Self::start_with(EngineOptions::default()).await
+    }
+
+    /// Starts an engine and logs in with its setup token.
+    ///
+    /// # Panics
+    /// When it does not become ready; the message holds the end of its log.
+    pub async fn start_with(options: EngineOptions) -> Self {
+        docker::ensure_busybox();
+        let slot = Slot::take();
+        let data_dir = tempfile::Builder::new().prefix("wl-").tempdir_in("/tmp").unwrap();
+        // The database and the router run as users of their own, who have to pass through it.
+        fs::set_permissions(data_dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        slot.note(data_dir.path(), None);
+        let mut engine = Self {
+            process: None,
+            api: Api::new(format!("http://127.0.0.1:{}", slot.port(0))),
+            id: String::new(),
+            options,
+            slot,
+            data_dir,
+        };
+        engine.restart().await;
+        let token =
+            fs::read_to_string(engine.data_dir().join("setup-token")).expect("the first start leaves a setup token");
+        engine.api.log_in(token.trim()).await;
+        engine.id = engine.ask_database("select engine_id from installation").await;
+        engine.slot.note(engine.data_dir.path(), Some(&engine.id));
+        engine
+    }
+
+    /// Starts the engine's process again and waits until it is ready. One that runs is stopped in order before.
+    ///
+    /// # Panics
+    /// When it does not become ready; the message holds the end of its log.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let mut process = Windlassd::start(self.data_dir(), &self.environment(), &self.log_path());
+        let (api, log) = (self.api.clone(), self.log_path());
+        eventually("windlassd is ready", START_DEADLINE, || {
+            assert!(!process.has_ended(), "windlassd ended:\n{}", tail(&log));
+            let api = api.clone();
+            async move { api.is_ready().await.then_some(()) }
+        })
+        .await;
+        self.process = Some(process);
+    }
+
+    /// Ends the engine's process in order (SIGTERM); its router goes on.
+    ///
+    /// # Panics
+    /// When it does not end within half a minute.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::TERM);
+            let ended = tokio::task::spawn_blocking(move || process.wait(Duration::from_secs(30)))
+                .await
+                .unwrap();
+            assert!(ended.is_some(), "windlassd does not end:\n{}", tail(&self.log_path()));
+        }
+    }
+
+    /// Ends the engine's process as a crash would; its router goes on.
+    pub fn kill9(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill9();
+        }
+    }
+
+    /// The engine's process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the engine runs").pid()
+    }
+
+    /// The API, logged in.
+    pub const fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Where the API answers.
+    pub fn url(&self) -> String {
+        self.api.url().to_owned()
+    }
+
+    /// Where the router answers, as `host:port`.
+    pub fn router(&self) -> String {
+        format!("127.0.0.1:{}", self.slot.port(1))
+    }
+
+    /// A port that is this test's own, for something beside the engine.
+    pub fn spare_port(&self) -> u16 {
+        self.slot.port(5)
+    }
+
+    /// The engine's id, as in the label `windlass.engine`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The folder with everything that the engine keeps.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// What the engine has said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Runs `windlassd` with these arguments and this engine's configuration.
+    pub async fn windlassd(&self, args: &[&str]) -> crate::Output {
+        let mut command = process::command(self.data_dir());
+        command.args(args).envs(self.environment());
+        crate::run(&mut command.into()).await
+    }
+
+    /// Creates an app with its defaults.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub async fn app(&self, name: &str) -> App {
+        self.app_with(serde_json::json!({ "name": name })).await
+    }
+
+    /// Creates an app with settings, as the API takes them.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub async fn app_with(&self, create: serde_json::Value) -> App {
+        let app = self.api.post("/api/v1/apps", create).await.must_be(201);
+        App::new(self, &app)
+    }
+
+    /// Asks the embedded database, past the engine.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    pub async fn ask_database(&self, sql: &str) -> String {
+        let socket = self.data_dir().join("postgres/run");
+        let args = [
+            "-h",
+            socket.to_str().unwrap(),
+            "-U",
+            "windlass",
+            "-d",
+            "postgres",
+            "-AtX",
+            "-c",
+            sql,
+        ];
+        run_in(Path::new("/"), "psql", &args).await.must_succeed()
+    }
+
+    /// Fails the test when any container, network, volume or image of this engine is left, or any repository.
+    ///
+    /// # Panics
+    /// When something is left.
+    pub fn assert_clean(&self) {
+        let mut left = docker::leftovers(&self.id);
+        if let Ok(entries) = fs::read_dir(self.data_dir().join("repositories")) {
+            left.extend(
+                entries
+                    .flatten()
+                    .map(|entry| format!("repository {}", entry.path().display())),
+            );
+        }
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let mut environment = vec![
+            ("WINDLASS_BASE_DOMAIN".to_owned(), "localhost".to_owned()),
+            (
+                "WINDLASS_API_LISTEN".to_owned(),
+                format!("127.0.0.1:{}", self.slot.port(0)),
+            ),
+            ("WINDLASS_ROUTER_HTTP".to_owned(), self.router()),
+            ("WINDLASS_NETWORK_POOL".to_owned(), self.slot.network_pool()),
+            ("WINDLASS_LOG_FORMAT".to_owned(), "text".to_owned()),
+        ];
+        environment.extend(self.options.environment.iter().cloned());
+        environment
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.data_dir().join("windlassd.log")
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the engine's log ---\n{}", tail(&self.log_path()));
+        }
+        drop(self.process.take());
+        process::stop_all(self.data_dir.path());
+        if !self.id.is_empty() {
+            docker::remove_all(&self.id);
+        }
+        self.slot.forget();
+    }
+}
