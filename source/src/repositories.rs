@@ -89,9 +89,10 @@ impl Repositories {
             .args(["init", "--bare", "--quiet", "--template=", "--"])
             .arg(draft.path());
         self.git.run(command, "create the repository").await?;
-        match std::fs::rename(draft.keep(), &dir) {
-            Err(error) if !dir.is_dir() => Err(SourceError::io("move the repository into place")(error)),
-            _ => Ok(()),
+        match std::fs::rename(draft.path(), &dir) {
+            // Somebody else made it at the same time.
+            Err(_) if dir.is_dir() => Ok(()),
+            result => result.map_err(SourceError::io("move the repository into place")),
         }
     }
 
@@ -170,7 +171,7 @@ impl Repositories {
         let turn = self.turn(app);
         let _turn = turn.lock().await;
         let mut command = self.git.in_repository(&self.dir(app));
-        command.args(["gc", "--quiet", "--no-detach"]);
+        command.args(["gc", "--quiet"]);
         self.git.run(command, "pack the repository").await.map(drop)
     }
 

@@ -116,15 +116,21 @@ impl Repositories {
         }
         self.prepare_root()?;
         if request.advertise {
-            self.advertise(&request).await
+            let mut command = self.service_command(&request);
+            command.arg("--http-backend-info-refs").arg(self.dir(request.app));
+            self.advertise(command, request.service, request.protocol.as_deref())
+                .await
         } else {
             self.exchange(request)
         }
     }
 
-    async fn advertise(&self, request: &GitRequest) -> Result<GitResponse, SourceError> {
-        let mut command = self.service_command(request);
-        command.arg("--http-backend-info-refs").arg(self.dir(request.app));
+    async fn advertise(
+        &self,
+        command: Command,
+        service: GitService,
+        protocol: Option<&str>,
+    ) -> Result<GitResponse, SourceError> {
         let listing = timeout(ADVERTISE_TIMEOUT, self.git.run(command, "list the refs"))
             .await
             .map_err(|_| SourceError::Git {
@@ -132,13 +138,13 @@ impl Repositories {
                 stderr: "it took too long".to_owned(),
             })??;
         let mut body = BytesMut::new();
-        if announces_service(request.service, request.protocol.as_deref()) {
-            body.extend_from_slice(&packet(&format!("# service={}\n", request.service.name())));
+        if announces_service(service, protocol) {
+            body.extend_from_slice(&packet(&format!("# service={}\n", service.name())));
             body.extend_from_slice(FLUSH);
         }
         body.extend_from_slice(&listing);
         Ok(GitResponse {
-            content_type: format!("application/x-{}-advertisement", request.service.name()),
+            content_type: format!("application/x-{}-advertisement", service.name()),
             body: Box::pin(futures::stream::iter([Ok(body.freeze())])),
         })
     }

@@ -60,8 +60,25 @@ impl Repositories {
         self.fetch_first(&request, &attempts, plan::FETCHED).await
     }
 
-    /// Tries the attempts in turn until one finds something, which `destination` then points to.
+    /// Tries the attempts in turn until one finds something, which `destination` then points to. Forges redirect an address
+    /// without `.git`; redirects are not followed, so that one is tried with it.
     pub(crate) async fn fetch_first(
+        &self,
+        request: &FetchRequest,
+        attempts: &[Attempt],
+        destination: &str,
+    ) -> Result<CommitSha, FetchError> {
+        let result = self.fetch_from(request, attempts, destination).await;
+        match (&result, with_suffix(&request.url)) {
+            (Err(FetchError::Redirected { .. }), Some(url)) => {
+                let request = FetchRequest { url, ..request.clone() };
+                self.fetch_from(&request, attempts, destination).await
+            }
+            _ => result,
+        }
+    }
+
+    async fn fetch_from(
         &self,
         request: &FetchRequest,
         attempts: &[Attempt],
@@ -122,4 +139,12 @@ impl Repositories {
         let (repositories, attempt, destination) = (self.clone(), attempt.clone(), destination.to_owned());
         blocking(move || Ok(attempt.found_in(&repositories.open(app)?, &destination))).await
     }
+}
+
+/// The address with `.git` at its end, if it had none.
+fn with_suffix(url: &RepoUrl) -> Option<RepoUrl> {
+    let text = url.url().as_str().trim_end_matches('/');
+    (!text.ends_with(".git"))
+        .then(|| format!("{text}.git").parse().ok())
+        .flatten()
 }

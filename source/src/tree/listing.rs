@@ -114,10 +114,12 @@ impl Listing {
         }
         let size = size as u64;
         self.bytes = self.bytes.saturating_add(size);
-        if size > MAX_FILE_BYTES || self.bytes > self.max_bytes {
-            let max_bytes = self
-                .max_bytes
-                .min(MAX_FILE_BYTES.max(if size > MAX_FILE_BYTES { 0 } else { u64::MAX }));
+        if size > MAX_FILE_BYTES {
+            let max_bytes = MAX_FILE_BYTES;
+            return Err(TreeError::FileTooLarge { path, max_bytes });
+        }
+        if self.bytes > self.max_bytes {
+            let max_bytes = self.max_bytes;
             return Err(TreeError::TooLarge { max_bytes });
         }
         let kind = match mode {

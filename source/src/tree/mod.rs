@@ -72,10 +72,18 @@ pub enum TreeError {
         /// The limit.
         max_entries: usize,
     },
-    /// The files are larger than allowed.
+    /// The files together are larger than allowed.
     #[error("the files of the revision are larger than {max_bytes} bytes")]
     TooLarge {
-        /// The limit, for all files or for one.
+        /// The limit for all files.
+        max_bytes: u64,
+    },
+    /// One file is larger than allowed.
+    #[error("the file `{path}` is larger than {max_bytes} bytes")]
+    FileTooLarge {
+        /// Which.
+        path: String,
+        /// The limit for one file.
         max_bytes: u64,
     },
     /// A submodule cannot be had.
@@ -118,7 +126,7 @@ impl TreeError {
                 FailureCode::RepositoryRefused,
                 "rename or remove the file in the repository, and deploy again".to_owned(),
             ),
-            Self::TooManyFiles { .. } | Self::TooLarge { .. } => (
+            Self::TooManyFiles { .. } | Self::TooLarge { .. } | Self::FileTooLarge { .. } => (
                 FailureCode::RepositoryTooLarge,
                 "take generated and large files out of the repository, or ask the operator for a higher limit"
                     .to_owned(),
