@@ -1,0 +1,234 @@
+//! `windlass apps …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use windlass_domain::{AppName, BranchName, RepoUrl};
+
+/// What to do with apps.
+#[derive(Debug, Subcommand)]
+pub enum AppsCommand {
+    /// List the apps
+    List,
+    /// Create an app, and add it as a git remote of this directory
+    #[command(
+        after_help = "Examples:\n  windlass apps create shop\n  windlass apps create docs --repo-url https://github.com/acme/docs.git --branch main"
+    )]
+    Create(Box<CreateApp>),
+    /// Show an app with all its settings
+    Info {
+        /// The app, if not given otherwise
+        name: Option<AppName>,
+    },
+    /// Change settings of an app; they take effect with its next deployment
+    #[command(
+        after_help = "Examples:\n  windlass apps update --health-path /healthz --memory 1GiB\n  windlass apps update --reset health-path"
+    )]
+    Update(Box<UpdateApp>),
+    /// Destroy an app with its instances, images, config and repository
+    #[command(after_help = "Example:\n  windlass apps destroy shop --confirm shop")]
+    Destroy(DestroyApp),
+}
+
+/// `windlass apps create`
+#[derive(Debug, Args)]
+pub struct CreateApp {
+    /// Its name: lower-case letters, digits and hyphens
+    pub name: AppName,
+    /// Its settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+    /// The name of the git remote to add
+    #[arg(long, default_value = "windlass", value_name = "NAME")]
+    pub remote: windlass_domain::BranchName,
+    /// Do not add a git remote
+    #[arg(long)]
+    pub no_remote: bool,
+}
+
+/// `windlass apps update`
+#[derive(Debug, Args)]
+pub struct UpdateApp {
+    /// The app, if not given otherwise
+    pub name: Option<AppName>,
+    /// Its settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+    /// Set a setting back to its default (may be repeated)
+    #[arg(long, value_enum, value_name = "SETTING")]
+    pub reset: Vec<Setting>,
+}
+
+/// `windlass apps destroy`
+#[derive(Debug, Args)]
+pub struct DestroyApp {
+    /// The app, if not given otherwise
+    pub name: Option<AppName>,
+    /// The app's name once more, as confirmation
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+    /// Do not wait until it is gone
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// Settings of an app.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingFlags {
+    /// The git repository that it is deployed from (https or ssh)
+    #[arg(long, value_name = "URL")]
+    pub repo_url: Option<RepoUrl>,
+    /// The branch whose pushes are deployed [default: main]
+    #[arg(long, value_name = "BRANCH")]
+    pub branch: Option<BranchName>,
+    /// The port that `web` listens on and finds in PORT [default: the one that the image exposes, or 8080]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// The path that answers 200 to 399 when an instance is ready [default: a TCP connection is enough]
+    #[arg(long, value_name = "PATH")]
+    pub health_path: Option<String>,
+    /// How it is built.
+    #[command(flatten)]
+    pub build: BuildFlags,
+    /// The memory of an instance, such as 512MiB or 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<u64>,
+    /// The CPU of an instance in cores, such as 0.5
+    #[arg(long, value_name = "CORES", value_parser = parse_cores)]
+    pub cpu: Option<u32>,
+    /// Seconds that an instance gets to finish its requests [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_seconds: Option<u32>,
+}
+
+/// How an app is built.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildFlags {
+    /// What builds it [default: auto, a Dockerfile if there is one, otherwise a buildpack]
+    #[arg(long, value_enum)]
+    pub builder: Option<BuilderKind>,
+    /// The Dockerfile, relative to the context directory
+    #[arg(long, value_name = "PATH")]
+    pub dockerfile: Option<PathBuf>,
+    /// The directory of the repository that is built
+    #[arg(long, value_name = "DIRECTORY")]
+    pub context: Option<PathBuf>,
+    /// The stage of the Dockerfile to build
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// A build arg (may be repeated)
+    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_pair)]
+    pub build_args: Vec<(String, String)>,
+}
+
+/// What builds an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BuilderKind {
+    /// A Dockerfile if there is one, otherwise a buildpack.
+    Auto,
+    /// The Dockerfile.
+    Dockerfile,
+    /// A buildpack even if there is a Dockerfile.
+    Buildpack,
+}
+
+impl BuilderKind {
+    /// The word in the API.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Dockerfile => "dockerfile",
+            Self::Buildpack => "buildpack",
+        }
+    }
+}
+
+/// A setting that can go back to its default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Setting {
+    /// No repository.
+    RepoUrl,
+    /// `main`.
+    Branch,
+    /// All build settings.
+    Build,
+    /// All settings of the health check.
+    Health,
+    /// Memory, CPU and process limits.
+    Limits,
+    /// What the image exposes.
+    Port,
+    /// 30 seconds.
+    DrainSeconds,
+}
+
+impl Setting {
+    /// Its field in the API.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::RepoUrl => "repo_url",
+            Self::Branch => "branch",
+            Self::Build => "build",
+            Self::Health => "health",
+            Self::Limits => "limits",
+            Self::Port => "port",
+            Self::DrainSeconds => "drain_seconds",
+        }
+    }
+}
+
+/// `512MiB`, `1GiB`, `512M`, or a number of bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err("use a size such as 512MiB or 1GiB".to_owned()),
+    };
+    text[..digits]
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| "use a size such as 512MiB or 1GiB".to_owned())
+}
+
+/// Cores as thousandths of a core.
+fn parse_cores(text: &str) -> Result<u32, String> {
+    match text.parse::<f64>() {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be from 0.01 to 1024"
+        )]
+        Ok(cores) if (0.01..=1024.0).contains(&cores) => Ok((cores * 1000.0).round() as u32),
+        _ => Err("use a number of cores from 0.01 to 1024".to_owned()),
+    }
+}
+
+pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_cores_read_as_typed() {
+        assert_eq!(parse_size("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_size("1g"), Ok(1 << 30));
+        assert_eq!(parse_size("1000"), Ok(1000));
+        assert!(parse_size("much").is_err() && parse_size("99999999999999GiB").is_err() && parse_size("").is_err());
+        assert_eq!(parse_cores("0.5"), Ok(500));
+        assert!(parse_cores("0").is_err() && parse_cores("NaN").is_err() && parse_cores("-1").is_err());
+    }
+}

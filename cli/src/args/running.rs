@@ -1,0 +1,88 @@
+//! `windlass config …`, `windlass logs` and `windlass ps …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use windlass_domain::{ConfigKey, ProcessType};
+
+use crate::scale::ScaleChange;
+
+/// What to do with config vars.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show all config vars
+    List,
+    /// Print the value of one config var
+    Get {
+        /// Its name
+        key: ConfigKey,
+    },
+    /// Set config vars and deploy the change
+    #[command(after_help = "\
+Examples:
+  windlass config set LOG_LEVEL=info CACHE=on
+  windlass config set --file .env
+  pass show shop | windlass config set -      KEY=value lines from stdin, so that no secret gets into the shell's history")]
+    Set(SetConfig),
+    /// Remove config vars and deploy the change
+    Unset {
+        /// Their names
+        #[arg(required = true)]
+        keys: Vec<ConfigKey>,
+        /// Do not wait for the deployment
+        #[arg(long)]
+        detach: bool,
+    },
+}
+
+/// `windlass config set`
+#[derive(Debug, Args)]
+pub struct SetConfig {
+    /// What to set; `-` reads KEY=value lines from stdin
+    #[arg(value_name = "KEY=VALUE", required_unless_present = "file")]
+    pub vars: Vec<String>,
+    /// Read KEY=value lines from this file; nothing in it is expanded
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Do not wait for the deployment
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// `windlass logs`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  windlass logs -t\n  windlass logs -n 500 -p worker\n  windlass logs --json -t | jq .text"
+)]
+pub struct Logs {
+    /// Go on with new lines as they come
+    #[arg(short = 't', long = "tail", visible_alias = "follow", visible_short_alias = 'f')]
+    pub tail: bool,
+    /// How many lines of the past
+    #[arg(short = 'n', long = "lines", visible_alias = "num", default_value_t = 100, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub lines: u32,
+    /// Only this process type
+    #[arg(short = 'p', long = "process", value_name = "TYPE")]
+    pub process: Option<ProcessType>,
+}
+
+/// What to do with instances.
+#[derive(Debug, Subcommand)]
+pub enum PsCommand {
+    /// List the instances
+    List,
+    /// Set how many instances of a process type run; without arguments, show it
+    #[command(
+        after_help = "Examples:\n  windlass ps scale web=2 worker=1\n  windlass ps scale web+1\n  windlass ps scale              prints a line to paste back"
+    )]
+    Scale {
+        /// `web=2`, `web+1` or `web-1`
+        #[arg(value_name = "TYPE=NUMBER")]
+        changes: Vec<ScaleChange>,
+    },
+    /// Replace instances by new ones of the same release
+    Restart {
+        /// Only this process type
+        process: Option<ProcessType>,
+    },
+}

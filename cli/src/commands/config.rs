@@ -1,0 +1,191 @@
+//! `windlass config …`
+
+use std::fs;
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use windlass_domain::{AppName, ConfigKey};
+
+use crate::{
+    args::{ConfigCommand, SetConfig},
+    context::Context,
+    dotenv,
+    error::CliError,
+    exit::Exit,
+    follow, prompt,
+    table::Table,
+};
+
+pub async fn run(context: &Context<'_>, command: Option<ConfigCommand>) -> Result<(), CliError> {
+    let app = context.app()?;
+    match command.unwrap_or(ConfigCommand::List) {
+        ConfigCommand::List => list(context, &app).await,
+        ConfigCommand::Get { key } => get(context, &app, &key).await,
+        ConfigCommand::Set(set) => {
+            let changes = wanted(&set)?;
+            change(context, &app, changes, set.detach).await
+        }
+        ConfigCommand::Unset { keys, detach } => {
+            let changes = keys.into_iter().map(|key| (key.into(), Value::Null)).collect();
+            change(context, &app, changes, detach).await
+        }
+    }
+}
+
+async fn read(context: &Context<'_>, app: &AppName) -> Result<Map<String, Value>, CliError> {
+    let busy = context.out.spinner("asking the server");
+    let answer = context.client()?.get(&["apps", app.as_str(), "config"]).await?;
+    drop(busy);
+    Ok(answer
+        .get("vars")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default())
+}
+
+async fn list(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
+    let out = context.out;
+    let vars = read(context, app).await?;
+    if out.json {
+        let rows = vars.iter().map(|(key, value)| json!({"key": key, "value": value}));
+        return out.json(&Value::Array(rows.collect()));
+    }
+    if vars.is_empty() {
+        out.note(&format!("{app} has no config vars."));
+        out.next(&format!("windlass config set KEY=value -a {app}"));
+        return Ok(());
+    }
+    let mut table = Table::new(&["KEY", "VALUE"]);
+    for (key, value) in &vars {
+        table.row([key, &value.as_str().unwrap_or_default().replace('\n', "\\n")]);
+    }
+    table.print(out)
+}
+
+async fn get(context: &Context<'_>, app: &AppName, key: &ConfigKey) -> Result<(), CliError> {
+    let vars = read(context, app).await?;
+    let value = vars.get(key.as_str()).ok_or_else(|| {
+        CliError::new(Exit::NotFound, format!("{app} has no config var {key}"))
+            .next(format!("windlass config -a {app}"))
+    })?;
+    if context.out.json {
+        return context.out.json(&json!({"key": key, "value": value}));
+    }
+    context.out.exact(value.as_str().unwrap_or_default())
+}
+
+/// Everything that shall be set: the file first, then the arguments in their order, so that arguments win.
+fn wanted(set: &SetConfig) -> Result<Map<String, Value>, CliError> {
+    let mut changes = Map::new();
+    let mut add = |pairs: Vec<(ConfigKey, String)>| {
+        changes.extend(pairs.into_iter().map(|(key, value)| (key.into(), Value::String(value))));
+    };
+    if let Some(path) = &set.file {
+        let text = fs::read_to_string(path)
+            .map_err(|error| CliError::usage(format!("cannot read {}: {error}", path.display())))?;
+        add(lines(&text, &path.display().to_string())?);
+    }
+    for argument in &set.vars {
+        if argument == "-" {
+            add(lines(&prompt::stdin()?, "stdin")?);
+        } else {
+            add(vec![pair(argument)?]);
+        }
+    }
+    if changes.is_empty() {
+        return Err(CliError::usage("there is nothing to set").next("windlass config set KEY=value"));
+    }
+    Ok(changes)
+}
+
+fn lines(text: &str, source: &str) -> Result<Vec<(ConfigKey, String)>, CliError> {
+    dotenv::parse(text).map_err(|error| CliError::usage(format!("{source}, {error}")))
+}
+
+/// The value is not shown in the message: it may be the secret that somebody forgot the name of.
+fn pair(argument: &str) -> Result<(ConfigKey, String), CliError> {
+    let (key, value) = argument.split_once('=').ok_or_else(|| {
+        CliError::usage("an argument is not of the form KEY=value")
+            .next("windlass config set KEY=value, or `-` to read stdin")
+    })?;
+    let key = key.parse().map_err(|error| CliError::usage(format!("{error}")))?;
+    Ok((key, value.to_owned()))
+}
+
+async fn change(
+    context: &Context<'_>,
+    app: &AppName,
+    changes: Map<String, Value>,
+    detach: bool,
+) -> Result<(), CliError> {
+    let out = context.out;
+    let busy = out.spinner(&format!("changing the config of {app}"));
+    let path = ["apps", app.as_str(), "config"];
+    let answer = context
+        .client()?
+        .send(Method::PATCH, &path, Some(&Value::Object(changes)))
+        .await?;
+    drop(busy);
+    if out.json {
+        out.json(&answer)?;
+    }
+    say_changed(context, app, &answer);
+    let deployment = answer.get("deployment").filter(|deployment| !deployment.is_null());
+    let Some(started) = deployment.map(started) else {
+        return Ok(());
+    };
+    match (out.json, detach) {
+        (true, true) => Ok(()),
+        (true, false) => follow::quietly(context, app.as_str(), &started).await,
+        (false, _) => {
+            out.note(&format!("Deploying the change to {app} …"));
+            follow::finish(context, app.as_str(), &started, detach).await
+        }
+    }
+}
+
+/// The deployment of a change is told whole or by its id.
+fn started(deployment: &Value) -> Value {
+    match deployment {
+        Value::String(id) => json!({"id": id}),
+        whole => whole.clone(),
+    }
+}
+
+fn say_changed(context: &Context<'_>, app: &AppName, answer: &Value) {
+    let names = |value: &Value| -> Vec<String> {
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
+    let changed = answer.get("changed").map(names).unwrap_or_default();
+    if changed.is_empty() {
+        context.out.done(&format!("the config of {app} was like that already"));
+        return;
+    }
+    context.out.done(&format!("changed {} of {app}", changed.join(", ")));
+    if answer.get("deployment").is_none_or(Value::is_null) {
+        context.out.note("Its first deployment will have it.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_hold_equal_signs() {
+        assert_eq!(pair("A=b=c").unwrap().1, "b=c");
+    }
+
+    #[test]
+    fn a_mistake_does_not_show_the_value() {
+        let error = pair("hunter2").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+        assert_eq!(pair("1A=x").unwrap_err().exit, Exit::Usage);
+    }
+}

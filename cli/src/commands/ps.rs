@@ -1,0 +1,125 @@
+//! `windlass ps …`
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use windlass_domain::{AppName, ProcessType};
+
+use crate::{
+    args::PsCommand,
+    client::{Client, take_items},
+    context::Context,
+    error::CliError,
+    scale::{self, ScaleChange},
+    table::Table,
+    time,
+    view::{self, Instance, Process},
+};
+
+pub async fn run(context: &Context<'_>, command: Option<PsCommand>) -> Result<(), CliError> {
+    let app = context.app()?;
+    match command.unwrap_or(PsCommand::List) {
+        PsCommand::List => list(context, &app).await,
+        PsCommand::Scale { changes } if changes.is_empty() => formation(context, &app).await,
+        PsCommand::Scale { changes } => scale(context, &app, &changes).await,
+        PsCommand::Restart { process } => restart(context, &app, process.as_ref()).await,
+    }
+}
+
+async fn list(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
+    let out = context.out;
+    let client = context.client()?;
+    let busy = out.spinner("asking for the instances");
+    let items = take_items(&mut client.get(&["apps", app.as_str(), "instances"]).await?);
+    drop(busy);
+    if out.json {
+        return out.json(&Value::Array(items));
+    }
+    if items.is_empty() {
+        out.note(&format!("{app} has no instances."));
+        out.next(&format!("windlass status -a {app}"));
+        return Ok(());
+    }
+    instances(&items)?.print(out)
+}
+
+/// The instances as a table.
+pub fn instances(items: &[Value]) -> Result<Table, CliError> {
+    let mut table = Table::new(&["NAME", "STATE", "HEALTH", "RELEASE", "SINCE", "WHY"]);
+    for instance in view::read_all::<Instance>(items)? {
+        table.row([
+            &instance.name,
+            &instance.state,
+            instance.health.as_deref().unwrap_or("-"),
+            instance.release.as_deref().unwrap_or("-"),
+            &time::since(instance.created_at),
+            &why(&instance),
+        ]);
+    }
+    Ok(table)
+}
+
+fn why(instance: &Instance) -> String {
+    let exit = instance.exit_code.map(|code| format!("exit code {code}"));
+    let parts: Vec<String> = instance.reason.clone().into_iter().chain(exit).collect();
+    parts.join(", ")
+}
+
+async fn read_formation(client: &Client, app: &AppName) -> Result<Vec<Value>, CliError> {
+    Ok(take_items(&mut client.get(&["apps", app.as_str(), "formation"]).await?))
+}
+
+/// `web=2 worker=1`: what can be pasted behind `windlass ps scale`.
+fn as_typed(items: &[Value]) -> Result<String, CliError> {
+    let processes = view::read_all::<Process>(items)?;
+    let words: Vec<String> = processes
+        .iter()
+        .map(|process| format!("{}={}", process.process, process.quantity))
+        .collect();
+    Ok(words.join(" "))
+}
+
+async fn formation(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
+    let items = read_formation(&context.client()?, app).await?;
+    if context.out.json {
+        return context.out.json(&Value::Array(items));
+    }
+    context.out.data(&as_typed(&items)?)
+}
+
+async fn scale(context: &Context<'_>, app: &AppName, changes: &[ScaleChange]) -> Result<(), CliError> {
+    let out = context.out;
+    let client = context.client()?;
+    let busy = out.spinner(&format!("scaling {app}"));
+    let now: BTreeMap<String, u32> = view::read_all::<Process>(&read_formation(&client, app).await?)?
+        .into_iter()
+        .map(|process| (process.process, process.quantity))
+        .collect();
+    let wanted = json!(scale::quantities(changes, &now));
+    let mut answer = client
+        .send(Method::PATCH, &["apps", app.as_str(), "formation"], Some(&wanted))
+        .await?;
+    drop(busy);
+    let items = take_items(&mut answer);
+    if out.json {
+        return out.json(&Value::Array(items));
+    }
+    out.done(&format!("scaled {app}: {}", as_typed(&items)?));
+    out.next(&format!("windlass ps -a {app}"));
+    Ok(())
+}
+
+async fn restart(context: &Context<'_>, app: &AppName, process: Option<&ProcessType>) -> Result<(), CliError> {
+    let out = context.out;
+    let body = process.map_or_else(|| json!({}), |process| json!({"process": process}));
+    let path = ["apps", app.as_str(), "restart"];
+    let answer = context.client()?.send(Method::POST, &path, Some(&body)).await?;
+    if out.json {
+        return out.json(&answer);
+    }
+    let what = process.map_or("all instances", ProcessType::as_str);
+    out.done(&format!("restarting {what} of {app}, new before old"));
+    out.next(&format!("windlass ps -a {app}"));
+    Ok(())
+}

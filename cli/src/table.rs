@@ -1,0 +1,77 @@
+//! Tables: aligned columns without borders on a terminal, tab-separated rows without a header when piped.
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table as Grid, presets};
+
+use crate::{
+    error::CliError,
+    output::{Output, harmless},
+};
+
+/// Rows under a header.
+pub struct Table {
+    header: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table with these columns.
+    pub fn new(header: &[&'static str]) -> Self {
+        Self {
+            header: header.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; its cells are made harmless.
+    pub fn row<const N: usize>(&mut self, cells: [&str; N]) {
+        self.rows.push(cells.iter().map(|cell| harmless(cell)).collect());
+    }
+
+    /// Writes it to stdout.
+    pub fn print(self, out: &Output) -> Result<(), CliError> {
+        if out.terminal {
+            return out.data(&self.grid().trim_fmt());
+        }
+        self.rows.iter().try_for_each(|row| out.data(&row.join("\t")))
+    }
+
+    fn grid(&self) -> Grid {
+        let mut grid = Grid::new();
+        grid.load_style(presets::NOTHING);
+        grid.set_content_arrangement(ContentArrangement::Dynamic);
+        if !self.header.is_empty() {
+            grid.set_header(
+                self.header
+                    .iter()
+                    .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
+            );
+        }
+        for row in &self.rows {
+            grid.add_row(row.iter().map(|text| cell(text)));
+        }
+        for column in grid.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        grid
+    }
+}
+
+/// A cell, coloured if it holds a state.
+fn cell(text: &str) -> Cell {
+    let cell = Cell::new(text);
+    match text {
+        "succeeded" | "live" | "healthy" | "passing" | "done" => cell.fg(Color::Green),
+        "failed" | "crashed" | "unhealthy" | "failing" => cell.fg(Color::Red),
+        "pending" | "running" | "deploying" | "starting" | "draining" | "deleting" => cell.fg(Color::Yellow),
+        _ => cell,
+    }
+}
+
+/// Names and values below each other, for one thing.
+pub fn facts(out: &Output, facts: &[(&'static str, String)]) -> Result<(), CliError> {
+    let mut table = Table::new(&[]);
+    for (name, value) in facts {
+        table.row([name, value]);
+    }
+    table.print(out)
+}
