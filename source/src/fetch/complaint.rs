@@ -101,19 +101,33 @@ pub(super) fn judge(stderr: &[String], url: &RepoUrl) -> Complaint {
     })
 }
 
-/// Lines that say what is wrong, rather than how far it got.
+/// Whether a line says how far git got, which is worth showing while it happens; the rest is for [`judge`].
+pub(super) fn is_progress(line: &str) -> bool {
+    ["remote: ", "Receiving objects", "Resolving deltas"]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+/// What git says after every failure over SSH.
+const BOILERPLATE: [&str; 3] = [
+    "fatal: Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+];
+
+/// Lines that say what is wrong. What the server says (`remote:`) may tell more than git does.
 fn complaints(stderr: &[String]) -> Vec<&str> {
-    let noise = [
-        "Receiving objects",
-        "Resolving deltas",
+    let counts = [
         "remote: Counting",
         "remote: Compressing",
         "remote: Enumerating",
+        "remote: Total",
     ];
     stderr
         .iter()
         .map(String::as_str)
-        .filter(|line| !noise.iter().any(|start| line.starts_with(start)))
+        .filter(|line| !is_progress(line) || line.starts_with("remote: "))
+        .filter(|line| !counts.iter().any(|start| line.starts_with(start)) && !BOILERPLATE.contains(line))
         .collect()
 }
 
@@ -187,6 +201,17 @@ mod tests {
         match judged(stderr, HTTP) {
             Complaint::Fatal(FetchError::Unreachable { host, why }) => {
                 assert_eq!((host.as_str(), why.as_str()), ("git.example", expected));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_evidence_is_what_the_server_said() {
+        let stderr = "git@git.example: Permission denied (publickey).\nfatal: Could not read from remote repository.\nPlease make sure you have the correct access rights\nand the repository exists.";
+        match judged(stderr, SSH) {
+            Complaint::Fatal(FetchError::NotFoundOrPrivate { said, ssh: true, .. }) => {
+                assert_eq!(said, "git@git.example: Permission denied (publickey).");
             }
             other => panic!("{other:?}"),
         }

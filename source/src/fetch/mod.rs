@@ -24,7 +24,7 @@ use crate::{
     repositories::Repositories,
 };
 
-/// Takes the lines that git prints on its way. Called from an async thread: it must not block.
+/// Takes the lines by which git tells how far it got, without its complaints. Called from an async thread: it must not block.
 pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What to fetch, and from where.

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, interval, sleep_until, timeout},
 };
 
-use super::Progress;
+use super::{Progress, complaint::is_progress};
 use crate::git::{self, SourceError, printable};
 
 /// How often the size of what has arrived is looked at.
@@ -105,7 +105,9 @@ impl Transfer<'_> {
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
             for line in lines.push(&buffer[..read]) {
-                (self.progress)(&line);
+                if is_progress(&line) {
+                    (self.progress)(&line);
+                }
                 kept.push_back(line);
                 if kept.len() > KEPT_LINES {
                     kept.pop_front();
