@@ -21,10 +21,10 @@ export WINDLASS_ROUTER_HTTP=${WINDLASS_ROUTER_HTTP:-0.0.0.0:8080}
 
 home=$WINDLASS_DATA_DIR
 local_url=http://127.0.0.1:${WINDLASS_API_LISTEN##*:}
+public_url=${WINDLASS_API_PUBLIC_URL:-http://$WINDLASS_BASE_DOMAIN:${WINDLASS_API_LISTEN##*:}}
 
-engine_runs() {
-  [ -s "$home/windlassd.pid" ] && [ -d "/proc/$(cat "$home/windlassd.pid")" ]
-}
+# The engine holds a lock on the file of its process id.
+engine_runs() { [ -e "$home/windlassd.pid" ] && ! flock -n "$home/windlassd.pid" true; }
 
 # Starts the engine so that it outlives this terminal, and waits until it can take work.
 start_engine() {
@@ -40,10 +40,16 @@ start_engine() {
   done
 }
 
+# The id that this installation puts on everything it makes; `make clean-apps` needs it when the database is down.
+note_engine_id() {
+  local database=${DATABASE_URL:-postgres://windlass@localhost/postgres?host=$home/postgres/run}
+  psql "$database" -AtXc 'select engine_id from installation' >"$home/engine-id"
+}
+
 login_line() {
   if [ -s "$home/setup-token" ]; then
-    echo "windlass login $local_url --setup-token $(cat "$home/setup-token")"
+    echo "windlass login $public_url --setup-token - < $home/setup-token"
   else
-    echo "windlass status         # 'windlassd setup-token' makes a new token when you have lost yours"
+    echo "windlass status        # lost your token? WINDLASS_DATA_DIR=$home $home/bin/windlassd setup-token"
   fi
 }

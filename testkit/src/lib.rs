@@ -41,7 +41,7 @@ pub use command::{Output, run, run_in};
 pub use engine::{Engine, EngineOptions};
 pub use git::{GitRepo, GitServer};
 pub use http::{Answer, Visitor, get};
-pub use process::Windlassd;
+pub use process::{Windlassd, program};
 pub use slot::Slot;
 pub use traefik::Traefik;
 pub use wait::{eventually, wait_until};

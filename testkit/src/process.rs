@@ -9,8 +9,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The directory of the built programs: tests and benches run from it or from a directory in it.
-pub(crate) fn program(name: &str) -> PathBuf {
+/// A program of the workspace, beside which (or in a directory of which) this test was built.
+///
+/// # Panics
+/// When it is not built.
+pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a process knows its program");
     let found = own
         .ancestors()

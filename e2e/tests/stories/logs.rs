@@ -1,0 +1,75 @@
+//! The logs of an app and of its deployments, as they stand and live.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use tokio::time::timeout;
+use windlass_testkit::{Engine, files, wait_until};
+
+/// Reads a live answer until it holds `text`.
+async fn read_until(answer: &mut reqwest::Response, text: &str) -> String {
+    let mut seen = String::new();
+    let reading = async {
+        while !seen.contains(text) {
+            let chunk = answer.chunk().await.unwrap().unwrap_or_else(|| panic!("the stream ended after:\n{seen}"));
+            seen.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    let read = timeout(Duration::from_secs(30), reading).await;
+    assert!(read.is_ok(), "no {text:?} within 30 s");
+    seen
+}
+
+#[tokio::test]
+async fn a_tail_shows_requests_as_they_come() {
+    let engine = Engine::start().await;
+    let shop = engine.app("shop").await;
+    shop.push(&files::saying("hello")).await.must_succeed();
+
+    let mut tail = shop.tail().await;
+    read_until(&mut tail, "listening on ").await;
+    shop.get("/cgi-bin/env").await;
+    let seen = read_until(&mut tail, "/cgi-bin/env").await;
+
+    assert!(seen.contains("web.1"), "a line names its instance: {seen}");
+}
+
+#[tokio::test]
+async fn the_log_of_a_replaced_instance_can_still_be_read() {
+    let engine = Engine::start().await;
+    let shop = engine.app_with(serde_json::json!({ "name": "shop", "drain_seconds": 1 })).await;
+    shop.push(&files::saying("one").with_program("www/cgi-bin/first", "#!/bin/sh\necho\n")).await.must_succeed();
+    shop.get("/cgi-bin/first").await;
+    let old = shop.containers();
+    shop.push(&files::saying("two")).await.must_succeed();
+
+    wait_until("the old instance is gone", Duration::from_secs(60), || async {
+        shop.containers().iter().all(|id| !old.contains(id))
+    })
+    .await;
+
+    let log = shop.logs().await;
+    assert!(log.contains("/cgi-bin/first"), "{log}");
+    let other = engine.api().get_text(&shop.path("/logs?process=worker")).await;
+    assert!(!other.contains("/cgi-bin/first"), "{other}");
+}
+
+#[tokio::test]
+async fn a_deployments_log_resumes_where_it_was_left() {
+    let engine = Engine::start().await;
+    let shop = engine.app("shop").await;
+    shop.push(&files::saying("hello")).await.must_succeed();
+    let id = shop.last_deployment().await["id"].as_str().unwrap().to_owned();
+    let path = shop.path(&format!("/deployments/{id}/log"));
+
+    let lines = engine.api().get(&path).await.must_be(200);
+    let all = lines["items"].as_array().unwrap();
+    let third = all[2]["seq"].as_i64().unwrap();
+    let request = engine.api().request(Method::GET, &path).header("accept", "text/event-stream");
+    let mut rest = request.header("last-event-id", third.to_string()).send().await.unwrap();
+    let seen = read_until(&mut rest, "event: end").await;
+
+    assert!(!seen.contains(&format!("id: {third}\n")), "{seen}");
+    assert!(seen.contains(&format!("id: {}\n", third + 1)) || seen.contains(&format!("id:{}\n", third + 1)), "{seen}");
+    assert_eq!(seen.matches("event: line").count() + seen.matches("event:line").count(), all.len() - 3, "{seen}");
+}

@@ -1,0 +1,25 @@
+//! The stories of Windlass, from end to end: a real engine, git, Docker, Postgres and Traefik, seen from outside. One file for each
+//! thing that a user wants; a story leaves nothing behind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on should stop, and a test may read the environment"
+)]
+
+mod api;
+mod bad_apps;
+mod book;
+mod cancel;
+mod config;
+mod destroy;
+mod examples;
+mod fetch;
+mod logs;
+mod operations;
+mod push;
+mod restart;
+mod rollback;
+mod scale;
+mod tour;
+mod traefik;
+mod webhook;
