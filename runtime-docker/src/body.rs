@@ -36,8 +36,9 @@ const OPEN_FILES: i64 = 65_536;
 /// A host name has 63 characters at most.
 const HOSTNAME_MAX: usize = 63;
 
-/// The container for `spec`, as Docker is to create it.
-pub(crate) fn create_body(engine: &str, spec: &InstanceSpec) -> ContainerCreateBody {
+/// The container for `spec`, as Docker is to create it. `limit_files` is false where Docker may not set limits of its own; see
+/// [`crate::DockerRuntime`].
+pub(crate) fn create_body(engine: &str, spec: &InstanceSpec, limit_files: bool) -> ContainerCreateBody {
     let (entrypoint, cmd) = entrypoint_and_cmd(spec.command.as_ref());
     ContainerCreateBody {
         hostname: Some(hostname(&spec.name.to_string())),
@@ -52,7 +53,7 @@ pub(crate) fn create_body(engine: &str, spec: &InstanceSpec) -> ContainerCreateB
         ),
         labels: Some(container_labels(engine, spec)),
         stop_timeout: Some(whole_seconds(spec.stop_grace)),
-        host_config: Some(host_config(spec)),
+        host_config: Some(host_config(spec, limit_files)),
         ..Default::default()
     }
 }
@@ -73,7 +74,7 @@ fn entrypoint_and_cmd(command: Option<&ProcessCommand>) -> (Option<Vec<String>>,
     }
 }
 
-fn host_config(spec: &InstanceSpec) -> HostConfig {
+fn host_config(spec: &InstanceSpec, limit_files: bool) -> HostConfig {
     let memory = i64::try_from(spec.limits.memory_bytes).unwrap_or(i64::MAX);
     HostConfig {
         network_mode: Some(spec.network.clone()),
@@ -102,11 +103,13 @@ fn host_config(spec: &InstanceSpec) -> HostConfig {
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        ulimits: Some(vec![ResourcesUlimits {
-            name: Some("nofile".to_owned()),
-            soft: Some(OPEN_FILES),
-            hard: Some(OPEN_FILES),
-        }]),
+        ulimits: limit_files.then(|| {
+            vec![ResourcesUlimits {
+                name: Some("nofile".to_owned()),
+                soft: Some(OPEN_FILES),
+                hard: Some(OPEN_FILES),
+            }]
+        }),
         ..Default::default()
     }
 }
@@ -161,7 +164,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_container_is_confined() {
-        let body = create_body("e1", &spec());
+        let body = create_body("e1", &spec(), true);
         let host = body.host_config.unwrap();
         assert_eq!(host.cap_drop.unwrap(), ["ALL"]);
         let kept = host.cap_add.unwrap();

@@ -1,6 +1,10 @@
 //! The driver: the port's trait, each method handed to the module that does it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bollard::Docker;
@@ -18,6 +22,8 @@ use crate::fault::runtime_error;
 pub struct DockerRuntime {
     pub(crate) docker: Docker,
     pub(crate) engine: String,
+    /// Docker may not raise the limit of open files here (it runs rootless, or confined itself): containers then inherit its own.
+    pub(crate) files_unlimited: Arc<AtomicBool>,
 }
 
 impl DockerRuntime {
@@ -27,6 +33,7 @@ impl DockerRuntime {
         Self {
             docker,
             engine: engine_id.into(),
+            files_unlimited: Arc::default(),
         }
     }
 

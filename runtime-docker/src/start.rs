@@ -1,5 +1,7 @@
 //! Starting an instance: create and start, or adopt what an earlier attempt left.
 
+use std::sync::atomic::Ordering;
+
 use bollard::{
     errors::Error,
     models::{ContainerInspectResponse, ContainerStateStatusEnum},
@@ -18,14 +20,17 @@ use crate::{
 
 const START: &str = "start a container";
 
-/// How often a name that is freed while we look is tried for again.
-const NAME_RACES: u32 = 3;
+/// How often it is tried: a name may be freed while we look, and limits may turn out not to be allowed.
+const TRIES: u32 = 4;
 
 impl DockerRuntime {
     pub(crate) async fn start_instance(&self, spec: &InstanceSpec) -> Result<Started, StartError> {
-        for _ in 0..NAME_RACES {
+        for _ in 0..TRIES {
             match self.create(spec).await {
-                Ok(container) => return self.start_created(spec, container, true).await,
+                Ok(container) => match self.start_created(spec, container, true).await {
+                    Err(error) if self.gives_up_limits(&error) => {}
+                    done => return done,
+                },
                 Err(error) if is_name_conflict(&error) => {
                     if let Some(adopted) = self.adopt(spec).await? {
                         return Ok(adopted);
@@ -40,13 +45,26 @@ impl DockerRuntime {
         })
     }
 
+    /// Whether it was Docker's lack of rights to set limits that kept a container from starting; from then on none are asked for.
+    fn gives_up_limits(&self, error: &StartError) -> bool {
+        let refused = matches!(
+            error,
+            StartError::Runtime(RuntimeError::Refused { message, .. }) if message.contains("error setting rlimit")
+        );
+        if refused && !self.files_unlimited.swap(true, Ordering::Relaxed) {
+            tracing::warn!("docker may not set the limit of open files here; containers get docker's own limit");
+        }
+        refused
+    }
+
     async fn create(&self, spec: &InstanceSpec) -> Result<ContainerId, Error> {
+        let limit_files = !self.files_unlimited.load(Ordering::Relaxed);
         let options = CreateContainerOptionsBuilder::new()
             .name(&spec.name.to_string())
             .build();
         let created = self
             .docker
-            .create_container(Some(options), create_body(&self.engine, spec))
+            .create_container(Some(options), create_body(&self.engine, spec, limit_files))
             .await?;
         for warning in &created.warnings {
             tracing::debug!(instance = %spec.instance, warning, "docker warned while creating a container");
