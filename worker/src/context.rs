@@ -1,0 +1,191 @@
+//! What the loops share, and how they are started.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use ipnet::Ipv4Net;
+use tokio::sync::{Notify, broadcast};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use windlass_builder::Builder;
+use windlass_domain::{AppName, Hostname, Secret, labels};
+use windlass_runtime::Runtime;
+use windlass_source::Repositories;
+use windlass_store::{Event, Store, WorkerId};
+
+use crate::{Edge, claim, converge::Converger, logs::LogCollector, routes::RoutePublisher, sweep};
+
+/// What an operator sets.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Apps answer at `{app}.{base_domain}`.
+    pub base_domain: Hostname,
+    /// `http` or `https`, for URLs in logs.
+    pub app_scheme: &'static str,
+    /// The port in app URLs; none for the scheme's own.
+    pub app_port: Option<u16>,
+    /// Subnets of apps are cut from it.
+    pub network_pool: Ipv4Net,
+    /// The engine's id: tells what is its own from what belongs to another one on the same machine.
+    pub engine_id: String,
+    /// After this a silent worker's work is taken over.
+    pub lease: Duration,
+    /// Releases of an app whose images are kept.
+    pub keep_releases: u32,
+}
+
+impl WorkerConfig {
+    /// Where an app answers.
+    pub fn app_url(&self, app: &AppName) -> String {
+        let port = self.app_port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}", self.app_scheme, self.app_host(app))
+    }
+
+    /// The labels that say whose something is.
+    pub(crate) fn engine_labels(&self) -> BTreeMap<String, String> {
+        let labels = [(labels::MANAGED, "true"), (labels::ENGINE, self.engine_id.as_str())];
+        labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+
+    /// The host that requests for an app name.
+    pub fn app_host(&self, app: &AppName) -> String {
+        format!("{app}.{}", self.base_domain)
+    }
+}
+
+/// What the worker is made of.
+pub struct WorkerParts {
+    /// The rows.
+    pub store: Store,
+    /// The containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// The builds.
+    pub builder: Builder,
+    /// The repositories.
+    pub repositories: Repositories,
+    /// The edge.
+    pub edge: Arc<dyn Edge>,
+    /// What an operator sets.
+    pub config: WorkerConfig,
+}
+
+/// The worker role of an engine.
+#[derive(Clone)]
+pub struct Worker {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) id: WorkerId,
+    pub(crate) store: Store,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) builder: Builder,
+    pub(crate) repositories: Repositories,
+    pub(crate) edge: Arc<dyn Edge>,
+    pub(crate) config: WorkerConfig,
+    pub(crate) routes: RoutePublisher,
+    pub(crate) logs: LogCollector,
+    pub(crate) converger: Converger,
+    /// Wakes the claiming loop.
+    pub(crate) work_waits: Notify,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Worker {
+    /// Puts the worker together; nothing runs yet.
+    pub fn new(parts: WorkerParts, shutdown: CancellationToken) -> Self {
+        let shared = Shared {
+            id: WorkerId(uuid::Uuid::now_v7()),
+            routes: RoutePublisher::new(parts.store.clone(), parts.edge.clone(), parts.config.clone()),
+            logs: LogCollector::new(parts.store.clone(), parts.runtime.clone()),
+            converger: Converger::default(),
+            store: parts.store,
+            runtime: parts.runtime,
+            builder: parts.builder,
+            repositories: parts.repositories,
+            edge: parts.edge,
+            config: parts.config,
+            work_waits: Notify::new(),
+            shutdown,
+            tasks: TaskTracker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Runs the loops until shutdown. Converges once before it takes deployments. Work that is under way at shutdown is handed
+    /// over; the future ends when nothing of it runs any more.
+    pub async fn run(self) {
+        let shared = self.shared;
+        let events = shared.store.events();
+        shared.logs.follow_all().await;
+        if let Err(error) = shared.routes.publish().await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the first route table could not be handed over; trying again"
+            );
+        }
+        let _ = tokio::join!(
+            listen(shared.clone(), events),
+            crate::converge::run(shared.clone()),
+            claim::run(shared.clone()),
+            sweep::run(shared.clone()),
+            watch_runtime(shared.clone()),
+        );
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        shared.logs.stop().await;
+    }
+}
+
+/// Turns notifications of the database into wake-ups.
+async fn listen(shared: Arc<Shared>, mut events: broadcast::Receiver<Event>) {
+    loop {
+        let event = tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            event = events.recv() => event,
+        };
+        match event {
+            Ok(Event::Deployment { .. }) => shared.work_waits.notify_one(),
+            Ok(Event::App(app)) => shared.converger.wake(app),
+            Ok(Event::DeploymentLog(_) | Event::RunLog(_)) => {}
+            Ok(Event::Resync) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                shared.work_waits.notify_one();
+                shared.converger.wake_all();
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Turns events of the container runtime into wake-ups: a hint to look, so a lost one costs only time.
+async fn watch_runtime(shared: Arc<Shared>) {
+    use futures::StreamExt;
+    while !shared.shutdown.is_cancelled() {
+        match shared.runtime.events().await {
+            Ok(mut events) => {
+                shared.converger.wake_all();
+                while let Some(Ok(event)) =
+                    tokio::select! { () = shared.shutdown.cancelled() => None, event = events.next() => event }
+                {
+                    if !matches!(event.kind, windlass_runtime::EventKind::Started) {
+                        shared.converger.wake(event.app);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(error = %error, "no events from the container runtime"),
+        }
+        tokio::select! {
+            () = shared.shutdown.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+/// The environment variables that Windlass itself gives to an instance.
+pub(crate) fn platform_env(entries: [(&str, String); 5]) -> BTreeMap<String, Secret<String>> {
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), Secret::new(value)))
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! Looks: rows and runtime become the values that the plan is made from.
+
+use std::collections::HashMap;
+
+use chrono::Duration;
+use windlass_converge::{Container, Crash, Desired, Instance, Observed, Wanted, WantedProcess};
+use windlass_domain::{InstanceId, InstanceState};
+use windlass_runtime::{ContainerState, Observed as Seen, Role, Scope};
+use windlass_store::{AppWork, InstanceRow, ReleaseRow};
+
+use crate::context::Shared;
+
+/// What was seen of an app at one moment.
+pub(super) struct Look {
+    /// For the plan.
+    pub(super) observed: Observed,
+    /// The containers of its instances.
+    pub(super) containers: HashMap<InstanceId, Seen>,
+}
+
+/// What the rows want of an app.
+pub(super) fn desired(work: &AppWork) -> Desired {
+    let candidate = work.candidate.as_ref().filter(|_| work.candidate_failure.is_none());
+    Desired {
+        live: work.live.as_ref().map(|release| wanted(work, release)),
+        candidate: candidate.map(|release| wanted(work, release)),
+    }
+}
+
+fn wanted(work: &AppWork, release: &ReleaseRow) -> Wanted {
+    let processes = release
+        .processes
+        .iter()
+        .map(|spec| &spec.process)
+        .filter(|process| !process.is_release())
+        .map(|process| {
+            let row = work.formation.iter().find(|(of, _, _)| of == process);
+            let want = row.map_or_else(
+                || WantedProcess {
+                    quantity: u32::from(process.is_web()),
+                    restart_seq: 0,
+                },
+                |(_, quantity, restart_seq)| WantedProcess {
+                    quantity: *quantity,
+                    restart_seq: *restart_seq,
+                },
+            );
+            (process.clone(), want)
+        })
+        .collect();
+    Wanted {
+        release: release.id,
+        processes,
+        ready_within: Duration::seconds(release.settings.health.deadline_seconds.into()),
+        drain_within: Duration::seconds(release.settings.drain_seconds.into()),
+    }
+}
+
+/// Looks at an app's containers and at what is in flight to them.
+pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> {
+    let seen = shared.runtime.observe(Scope::App(work.app.id)).await?;
+    let containers: HashMap<InstanceId, Seen> = seen
+        .into_iter()
+        .filter(|c| c.role == Role::Instance)
+        .map(|c| (c.instance, c))
+        .collect();
+    let draining = work.instances.iter().any(|row| row.state == InstanceState::Draining);
+    let in_flight = if draining {
+        shared.edge.in_flight().await.unwrap_or(None)
+    } else {
+        None
+    };
+    let instances = work
+        .instances
+        .iter()
+        .filter(|row| row.state.is_live())
+        .map(|row| instance(row, containers.get(&row.id), in_flight.as_ref()))
+        .collect();
+    let crashes = work
+        .instances
+        .iter()
+        .filter(|row| row.state == InstanceState::Crashed)
+        .filter_map(crash)
+        .collect();
+    Ok(Look {
+        observed: Observed { instances, crashes },
+        containers,
+    })
+}
+
+fn instance(row: &InstanceRow, seen: Option<&Seen>, in_flight: Option<&HashMap<InstanceId, u64>>) -> Instance {
+    let container = match seen.map(|seen| seen.state) {
+        Some(ContainerState::Running | ContainerState::Restarting) => Container::Running,
+        Some(ContainerState::Exited { .. } | ContainerState::Dead) => Container::Ended,
+        // Created but never started is what a killed worker leaves behind.
+        Some(ContainerState::Created) | None => Container::Missing,
+    };
+    Instance {
+        id: row.id,
+        release: row.release,
+        process: row.process.clone(),
+        n: row.n,
+        restart_seq: row.restart_seq,
+        state: row.state,
+        container,
+        created_at: row.created_at,
+        draining_at: row.draining_at,
+        in_flight: in_flight.map(|counts| counts.get(&row.id).copied().unwrap_or(0)),
+    }
+}
+
+fn crash(row: &InstanceRow) -> Option<Crash> {
+    Some(Crash {
+        release: row.release,
+        process: row.process.clone(),
+        at: row.finished_at?,
+    })
+}

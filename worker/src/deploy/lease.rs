@@ -1,0 +1,104 @@
+//! Holds the lease of a deployment while it is worked on, and hears of cancellation.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::broadcast, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+use windlass_domain::DeploymentId;
+use windlass_store::{Claim, Event, Heartbeat};
+
+use crate::context::Shared;
+
+/// A held lease.
+pub(super) struct Lease {
+    /// Cancelled when somebody asked for the deployment's end.
+    pub(super) cancelled: CancellationToken,
+    /// Cancelled when the deployment is no longer ours: nothing of it may be written any more.
+    pub(super) lost: CancellationToken,
+    task: JoinHandle<()>,
+    end: CancellationToken,
+}
+
+impl Lease {
+    /// Begins to renew the lease of a claimed deployment.
+    pub(super) fn hold(shared: Arc<Shared>, claim: &Claim) -> Self {
+        let (cancelled, lost, end) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let beat = Beat {
+            shared,
+            id: claim.deployment.id,
+            attempt: claim.attempt,
+            cancelled: cancelled.clone(),
+            lost: lost.clone(),
+        };
+        let task = tokio::spawn(beat.go_on(end.clone()));
+        Self {
+            cancelled,
+            lost,
+            task,
+            end,
+        }
+    }
+
+    /// Stops renewing.
+    pub(super) async fn end(self) {
+        self.end.cancel();
+        let _ = self.task.await;
+    }
+}
+
+struct Beat {
+    shared: Arc<Shared>,
+    id: DeploymentId,
+    attempt: i32,
+    cancelled: CancellationToken,
+    lost: CancellationToken,
+}
+
+impl Beat {
+    async fn go_on(self, end: CancellationToken) {
+        let lease = self.shared.config.lease;
+        let mut events = self.shared.store.events();
+        let mut held_since = Instant::now();
+        loop {
+            match self
+                .shared
+                .store
+                .heartbeat(self.shared.id, self.id, self.attempt, lease)
+                .await
+            {
+                Ok(Heartbeat::Held { cancel_requested }) => {
+                    held_since = Instant::now();
+                    if cancel_requested {
+                        self.cancelled.cancel();
+                    }
+                }
+                Ok(Heartbeat::Lost) => return self.lost.cancel(),
+                // By now another worker may have it, as far as we can know.
+                Err(_) if held_since.elapsed() >= lease => return self.lost.cancel(),
+                Err(error) => tracing::debug!(deployment = %self.id, error = %error, "heartbeat failed"),
+            }
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = self.hears_of_it(&mut events) => {}
+                () = tokio::time::sleep(lease / 4) => {}
+            }
+        }
+    }
+
+    /// Returns when the database says that something about this deployment changed.
+    async fn hears_of_it(&self, events: &mut broadcast::Receiver<Event>) {
+        loop {
+            match events.recv().await {
+                Ok(Event::Deployment { deployment, .. }) if deployment == self.id => return,
+                Ok(Event::Resync) => return,
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Lagged(_)) => return,
+                Err(broadcast::error::RecvError::Closed) => tokio::time::sleep(Duration::from_secs(3600)).await,
+            }
+        }
+    }
+}

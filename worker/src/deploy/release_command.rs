@@ -1,0 +1,131 @@
+//! The `release` process: runs once in the new image before the switch; its failure keeps the old release.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::StreamExt;
+use windlass_domain::{Failure, FailureCode, InstanceId, InstanceName, LogSource, ProcessType, Step};
+use windlass_runtime::{ContainerId, InstanceSpec, LogsFrom, Role, Scope, StartError, diagnose};
+use windlass_store::ReleaseRow;
+
+use super::{Deploy, End};
+use crate::{converge::steps, network};
+
+/// A migration may take its time, but not for ever.
+const TIMEOUT: Duration = Duration::from_secs(3600);
+
+pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(), End> {
+    let Some(process) = release.processes.iter().find(|spec| spec.process.is_release()) else {
+        return Ok(());
+    };
+    if release.live {
+        return Ok(());
+    }
+    deploy.enter(Step::Release).await?;
+    deploy.log.heading("Running the release command".to_owned());
+    remove_leftovers(deploy).await?;
+    let spec = spec(deploy, release, &process.process).await?;
+    let started = match deploy.shared.runtime.start(&spec).await {
+        Ok(started) => started,
+        Err(StartError::CannotExecute { exit, message }) => {
+            return Err(End::Failed(diagnose::cannot_execute(&process.process, exit, &message)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let result = tokio::select! {
+        () = deploy.cancel.cancelled() => Err(End::Cancelled),
+        result = tokio::time::timeout(TIMEOUT, follow(deploy, &started.container)) => match result {
+            Ok(result) => result,
+            Err(_) => Err(End::Failed(too_slow())),
+        },
+    };
+    deploy.shared.runtime.remove(&started.container).await?;
+    deploy
+        .finish_step(Step::Release, if result.is_ok() { "done" } else { "failed" })
+        .await?;
+    result
+}
+
+/// A worker that was killed in the middle leaves its release container behind.
+async fn remove_leftovers(deploy: &Deploy<'_>) -> Result<(), End> {
+    let runtime = &deploy.shared.runtime;
+    let seen = runtime.observe(Scope::App(deploy.claim.app.id)).await?;
+    for leftover in seen.into_iter().filter(|c| c.role == Role::Release) {
+        runtime.remove(&leftover.container).await?;
+    }
+    Ok(())
+}
+
+async fn spec(deploy: &Deploy<'_>, release: &ReleaseRow, process: &ProcessType) -> Result<InstanceSpec, End> {
+    let shared = deploy.shared;
+    let Some(work) = shared.store.app_work(deploy.claim.app.id).await? else {
+        return Err(End::Cancelled);
+    };
+    let network = network::ensure(shared, work.app.id, &work.app.name, work.subnet).await?;
+    let command = release
+        .processes
+        .iter()
+        .find(|spec| spec.process == *process)
+        .and_then(|spec| spec.command.clone());
+    Ok(InstanceSpec {
+        // One run for each attempt: a repeated attempt finds its own container and no other.
+        instance: InstanceId::generate(),
+        name: InstanceName {
+            app: work.app.name.clone(),
+            process: process.clone(),
+            release: release.version,
+            n: u32::try_from(deploy.claim.attempt).unwrap_or(1),
+        },
+        role: Role::Release,
+        app: work.app.id,
+        release: release.id,
+        deployment: Some(deploy.claim.deployment.id),
+        image: release.image_reference.clone(),
+        command,
+        env: steps::environment(shared, &work, release, process).await?,
+        port: None,
+        restart_seq: 0,
+        limits: release.settings.limits.clone(),
+        network,
+        extra_labels: BTreeMap::new(),
+        stop_grace: Duration::from_secs(10),
+    })
+}
+
+async fn follow(deploy: &Deploy<'_>, container: &ContainerId) -> Result<(), End> {
+    let runtime = &deploy.shared.runtime;
+    let redactor = deploy.redactor().await?;
+    let mut lines = runtime.logs(
+        container,
+        LogsFrom {
+            since: None,
+            follow: true,
+            tail: None,
+        },
+    );
+    let mut last = Vec::new();
+    while let Some(Ok(line)) = lines.next().await {
+        let text = redactor.redact(&line.text);
+        deploy.log.line(LogSource::App, &format!("       {text}"));
+        last.push(windlass_domain::log::clean_line(&text, 500));
+        if last.len() > 20 {
+            last.remove(0);
+        }
+    }
+    let exit = runtime.wait(container).await?;
+    if exit.code == 0 {
+        return Ok(());
+    }
+    let limits = &deploy.claim.app.settings.limits;
+    Err(End::Failed(diagnose::release_failed(exit, &last, limits)))
+}
+
+fn too_slow() -> Failure {
+    Failure::new(
+        FailureCode::ReleaseFailed,
+        format!(
+            "the release command did not end within {} minutes",
+            TIMEOUT.as_secs() / 60
+        ),
+        "move long work out of the `release` command, for example into a process type of its own",
+    )
+}

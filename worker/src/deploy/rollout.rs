@@ -1,0 +1,139 @@
+//! Names the release as the app's candidate and waits until the converge loop has made it live, or says why it cannot.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use windlass_domain::{InstanceState, Step};
+use windlass_store::{AppWork, Event, ReleaseRow};
+
+use super::{Deploy, End};
+
+/// How often the rows are looked at when no notification comes.
+const POLL: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(), End> {
+    let (store, app) = (&deploy.shared.store, deploy.claim.app.id);
+    // Registered before the first look: what happens in between is not missed.
+    let mut events = store.events();
+    deploy.enter(Step::Start).await?;
+    let already_live = deploy.live(app).await?.is_some_and(|work| is_live(&work, release));
+    if !already_live {
+        deploy.log.heading(format!("Starting {}", release.version));
+        store
+            .set_candidate(deploy.claim.deployment.id, deploy.claim.attempt, release.id)
+            .await?;
+        deploy.shared.converger.wake(app);
+    }
+    let end = watch(deploy, release, &mut events).await;
+    if end.is_err() {
+        store.clear_candidate(app, release.id).await?;
+        deploy.shared.converger.wake(app);
+        wait_until_gone(deploy, release).await?;
+    }
+    end
+}
+
+fn is_live(work: &AppWork, release: &ReleaseRow) -> bool {
+    work.live.as_ref().is_some_and(|live| live.id == release.id)
+}
+
+impl Deploy<'_> {
+    async fn live(&self, app: windlass_domain::AppId) -> Result<Option<AppWork>, End> {
+        Ok(self.shared.store.app_work(app).await?)
+    }
+}
+
+async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast::Receiver<Event>) -> Result<(), End> {
+    let app = deploy.claim.app.id;
+    let mut step = Step::Start;
+    loop {
+        let Some(work) = deploy.live(app).await? else {
+            return Err(End::Cancelled);
+        };
+        if work.app.deleting {
+            return Err(End::Cancelled);
+        }
+        if is_live(&work, release) {
+            break;
+        }
+        if let Some(failure) = work.candidate_failure {
+            deploy.finish_step(step, "failed").await?;
+            let redactor = deploy.redactor().await?;
+            let evidence = failure.evidence.iter().map(|line| redactor.redact(line)).collect();
+            return Err(End::Failed(windlass_domain::Failure { evidence, ..failure }));
+        }
+        if step == Step::Start && all_started(&work, release) {
+            deploy.finish_step(Step::Start, "done").await?;
+            deploy.enter(Step::Probe).await?;
+            deploy
+                .log
+                .heading(format!("Waiting for {} to become healthy", describe(&work, release)));
+            step = Step::Probe;
+        }
+        wait(deploy, events).await?;
+    }
+    deploy.finish_step(step, "done").await?;
+    deploy.enter(Step::Route).await?;
+    deploy.shared.routes.publish().await?;
+    deploy.finish_step(Step::Route, "done").await
+}
+
+fn all_started(work: &AppWork, release: &ReleaseRow) -> bool {
+    let mut instances = work.instances.iter().filter(|row| row.release == release.id).peekable();
+    instances.peek().is_some() && instances.all(|row| row.container.is_some())
+}
+
+fn describe(work: &AppWork, release: &ReleaseRow) -> String {
+    let names: Vec<String> = work
+        .instances
+        .iter()
+        .filter(|row| row.release == release.id && row.state.is_live())
+        .map(|row| format!("{}.{}", row.process, row.n))
+        .collect();
+    if names.is_empty() {
+        release.version.to_string()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Waits for news of the app.
+async fn wait(deploy: &Deploy<'_>, events: &mut broadcast::Receiver<Event>) -> Result<(), End> {
+    let app = deploy.claim.app.id;
+    let news = async {
+        loop {
+            match events.recv().await {
+                Ok(Event::App(of) | Event::Deployment { app: of, .. }) if of == app => return,
+                Ok(Event::Resync) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        () = deploy.cancel.cancelled() => Err(End::Cancelled),
+        () = news => Ok(()),
+        () = tokio::time::sleep(POLL) => Ok(()),
+    }
+}
+
+/// A deployment has ended only when nothing of it runs any more.
+async fn wait_until_gone(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(), End> {
+    let grace = Duration::from_secs(u64::from(release.settings.drain_seconds) + 20);
+    let deadline = tokio::time::Instant::now() + grace;
+    while tokio::time::Instant::now() < deadline {
+        let Some(work) = deploy.live(deploy.claim.app.id).await? else {
+            return Ok(());
+        };
+        let left = work
+            .instances
+            .iter()
+            .any(|row| row.release == release.id && row.state.is_live() && row.state != InstanceState::Stopped);
+        if !left {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tracing::warn!(release = %release.id, "instances of an ended deployment take long to stop");
+    Ok(())
+}
