@@ -1,0 +1,126 @@
+//! The client's socket as hyper reads and writes it, with an eye on time ([`ConnClock`]) and on heads ([`HeadScan`]).
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::{
+    clock::{ConnClock, LastWord, Phase},
+    head_scan::{HeadScan, Scanned},
+};
+
+const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// A client's socket under watch.
+pub(crate) struct ClientIo {
+    stream: TcpStream,
+    clock: Arc<ConnClock>,
+    scan: HeadScan,
+    max_header_bytes: usize,
+}
+
+impl ClientIo {
+    pub(crate) fn new(stream: TcpStream, clock: Arc<ConnClock>, max_header_bytes: usize) -> Self {
+        Self {
+            stream,
+            clock,
+            scan: HeadScan::default(),
+            max_header_bytes,
+        }
+    }
+
+    /// Tells the client why the connection ends. One attempt: whoever does not read loses the message.
+    fn say(&self, words: &[u8]) {
+        let _ = self.stream.try_write(words);
+    }
+
+    fn watch(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.clock.phase() {
+            Phase::Busy => return Ok(()),
+            Phase::Idle => {
+                self.clock.head_began();
+                self.scan = HeadScan::default();
+            }
+            Phase::Head => {}
+        }
+        if self.clock.is_http2() {
+            return Ok(());
+        }
+        match self.scan.feed(bytes, self.max_header_bytes) {
+            Scanned::Partial => {}
+            Scanned::Complete => {
+                let found = self.scan.findings();
+                self.clock.head_found(found.content_length, found.bare_line_feed);
+            }
+            Scanned::TooLarge => {
+                self.say(TOO_LARGE);
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the head of a request is too large",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn noted<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        self.clock.write_blocked(outcome.is_pending());
+        outcome
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.clock.last_word() == LastWord::Timeout {
+            if self.scan.in_head() {
+                self.say(TIMEOUT);
+            }
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
+            self.watch(bytes)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.noted(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,186 @@
+//! One client connection, from accept to close.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+use tokio_util::sync::WaitForCancellationFuture;
+
+use crate::{
+    Limits,
+    accept::Admission,
+    client_io::ClientIo,
+    clock::{ConnClock, LastWord, Phase},
+    message::ClientNames,
+    proxy::{self, Worker},
+};
+
+/// What all requests of a connection share.
+pub(crate) struct Client {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) clock: Arc<ConnClock>,
+    pub(crate) names: ClientNames,
+    _admission: Admission,
+}
+
+/// One request of a client, until its response (or tunnel) has ended.
+pub(crate) struct Exchange(Arc<Client>);
+
+impl Exchange {
+    pub(crate) fn begin(client: &Arc<Client>, http2: bool) -> Self {
+        client.clock.request_began(http2);
+        Self(Arc::clone(client))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.clock.request_ended();
+    }
+}
+
+/// Serves a connection until either side ends it.
+pub(crate) async fn serve(worker: Arc<Worker>, stream: TcpStream, admission: Admission, ip: IpAddr) {
+    let clock = Arc::new(ConnClock::start());
+    let shared = Arc::clone(&worker.shared);
+    let io = TokioIo::new(ClientIo::new(
+        stream,
+        Arc::clone(&clock),
+        shared.limits.max_header_bytes,
+    ));
+    let names = ClientNames::new(ip);
+    let client = Arc::new(Client {
+        worker,
+        clock: Arc::clone(&clock),
+        names,
+        _admission: admission,
+    });
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let client = Arc::clone(&client);
+        async move { Ok::<_, Infallible>(proxy::answer(client, request).await) }
+    });
+    let builder = builder(&shared.limits);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    let mut closing = pin!(shared.closing.cancelled());
+    let mut timer = pin!(sleep(shared.limits.header_read));
+    let mut watch = Watch {
+        clock: &clock,
+        limits: &shared.limits,
+        closing: closing.as_mut(),
+        timer: timer.as_mut(),
+        graceful: false,
+        grace: None,
+    };
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
+                if let Err(error) = outcome {
+                    tracing::trace!(%ip, %error, "connection ended early");
+                }
+                return Poll::Ready(());
+            }
+            match ready!(watch.poll(cx)) {
+                Verdict::CloseGracefully => connection.as_mut().graceful_shutdown(),
+                Verdict::SayTimeout => clock.ask_last_word(LastWord::Timeout),
+                Verdict::Drop => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}
+
+/// hyper's own header timeout is off: [`ConnClock`] tells the wait between requests from the reading of a head.
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(250)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(50)
+        .max_local_error_reset_streams(250)
+        .keep_alive_interval(limits.keep_alive_idle / 2)
+        .keep_alive_timeout(limits.header_read);
+    builder
+}
+
+/// What has to be done with a connection.
+enum Verdict {
+    CloseGracefully,
+    SayTimeout,
+    Drop,
+}
+
+/// Looks after the connection's deadlines and the router's end.
+struct Watch<'a, 'c> {
+    clock: &'a ConnClock,
+    limits: &'a Limits,
+    closing: Pin<&'a mut WaitForCancellationFuture<'c>>,
+    timer: Pin<&'a mut Sleep>,
+    /// The connection was told to take no further request.
+    graceful: bool,
+    /// Until when it may take to do so.
+    grace: Option<Instant>,
+}
+
+impl Watch<'_, '_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        if !self.graceful && self.closing.as_mut().poll(cx).is_ready() {
+            self.graceful = true;
+            return Poll::Ready(Verdict::CloseGracefully);
+        }
+        self.poll_deadline(cx)
+    }
+
+    /// The timer is only moved when a deadline comes before it, or when it has run out.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        loop {
+            let deadline = self.clock.deadline(self.limits).map(Instant::from_std).max(self.grace);
+            if let Some(deadline) = deadline
+                && deadline < self.timer.deadline()
+            {
+                self.timer.as_mut().reset(deadline);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            self.timer.as_mut().reset(now + self.limits.header_read);
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.grace = Some(now + self.limits.header_read);
+                return Poll::Ready(self.expire());
+            }
+        }
+    }
+
+    fn expire(&mut self) -> Verdict {
+        if self.clock.is_write_blocked() {
+            return Verdict::Drop;
+        }
+        match self.clock.phase() {
+            Phase::Head if self.clock.last_word() == LastWord::None => Verdict::SayTimeout,
+            Phase::Idle if !self.graceful => {
+                self.graceful = true;
+                Verdict::CloseGracefully
+            }
+            _ => Verdict::Drop,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One address that serves requests: how many it is serving, whether it refused a connection lately, and its idle connections.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use windlass_domain::InstanceId;
+
+use crate::upstream::Link;
+
+/// First pause after a refused connection; each further one doubles it.
+const FIRST_EJECTION: Duration = Duration::from_secs(2);
+const LONGEST_EJECTION: Duration = Duration::from_secs(30);
+
+/// An instance at its address. Lives as long as a table names it or a request uses it.
+pub(crate) struct Endpoint {
+    pub(crate) instance: InstanceId,
+    pub(crate) address: SocketAddr,
+    in_flight: AtomicUsize,
+    retired: AtomicBool,
+    refusals: AtomicU32,
+    /// Milliseconds since `born` until which no request is sent; 0 if none.
+    ejected_until_ms: AtomicU64,
+    born: Instant,
+    #[expect(clippy::vec_box, reason = "a connection is large and moves often between here and its request")]
+    /// Idle connections, one stack per worker thread: a connection never changes its thread.
+    idle: Box<[Mutex<Vec<Box<Link>>>]>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(instance: InstanceId, address: SocketAddr, workers: usize) -> Self {
+        Self {
+            instance,
+            address,
+            in_flight: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            refusals: AtomicU32::new(0),
+            ejected_until_ms: AtomicU64::new(0),
+            born: Instant::now(),
+            idle: (0..workers).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Requests and tunnels that use this address now.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it refused connections a moment ago.
+    pub(crate) fn is_ejected(&self) -> bool {
+        let until = self.ejected_until_ms.load(Relaxed);
+        until != 0 && self.now_ms() < until
+    }
+
+    /// Gives it no requests for a while: 2 s, doubling with each refusal in a row up to 30 s.
+    pub(crate) fn eject(&self) {
+        let refusals = self.refusals.fetch_add(1, Relaxed).min(8);
+        let pause = (FIRST_EJECTION * 2_u32.pow(refusals)).min(LONGEST_EJECTION);
+        let until = self.now_ms() + u64::try_from(pause.as_millis()).unwrap_or(u64::MAX / 2);
+        self.ejected_until_ms.store(until, Relaxed);
+    }
+
+    /// It accepted a connection.
+    pub(crate) fn welcome(&self) {
+        if self.refusals.load(Relaxed) != 0 {
+            self.refusals.store(0, Relaxed);
+            self.ejected_until_ms.store(0, Relaxed);
+        }
+    }
+
+    #[expect(clippy::vec_box, reason = "as above")]
+    fn idle_of(&self, worker: usize) -> std::sync::MutexGuard<'_, Vec<Box<Link>>> {
+        // A poisoned stack of idle connections is still a stack of idle connections.
+        self.idle[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection of this worker that was used last, if any.
+    pub(crate) fn take_idle(&self, worker: usize) -> Option<Box<Link>> {
+        self.idle_of(worker).pop()
+    }
+
+    /// Keeps a connection for the next request, unless nobody will ask for it.
+    pub(crate) fn keep_idle(&self, worker: usize, link: Box<Link>, max: usize) {
+        let mut idle = self.idle_of(worker);
+        if idle.len() < max && !self.retired.load(Relaxed) {
+            idle.push(link);
+        }
+    }
+
+    /// Closes idle connections that the instance closed or that are older than `max_age`.
+    pub(crate) fn sweep(&self, worker: usize, max_age: Duration) {
+        self.idle_of(worker)
+            .retain_mut(|link| link.idle_for() < max_age && link.is_usable());
+    }
+
+    /// No table names it any more: close what is idle, keep nothing.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Relaxed);
+        (0..self.idle.len()).for_each(|worker| self.idle_of(worker).clear());
+    }
+
+    /// Whether no table names it.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
+    /// A table names it again.
+    pub(crate) fn revive(&self) {
+        self.retired.store(false, Relaxed);
+    }
+}
+
+/// One request or tunnel that uses an endpoint; counted from its choice until this is dropped.
+pub(crate) struct InFlight(Arc<Endpoint>);
+
+impl InFlight {
+    pub(crate) fn new(endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Relaxed);
+        Self(Arc::clone(endpoint))
+    }
+}
+
+impl std::ops::Deref for InFlight {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}

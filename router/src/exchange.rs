@@ -1,0 +1,159 @@
+//! Sends one request to one of a route's instances, and to another where that is safe.
+//!
+//! A request may go to another connection or instance only if the first one got no byte of it; a request without a body and
+//! without effect (RFC 9110 section 9.2.2) also if a kept connection broke before any response, as happens when the instance
+//! closes it at the moment it is used.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+use crate::{
+    endpoint::InFlight,
+    error_page::Refusal,
+    proxy::Worker,
+    request_body::{BodyFault, OutBody, Progress},
+    table::CompiledRoute,
+    upstream::{ConnectError, Link, Patience, SendError},
+};
+
+/// Connections tried for one request, refused ones included.
+const MAX_ATTEMPTS: usize = 4;
+
+/// An instance's answer, and what has to be held until its body has ended.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) link: Box<Link>,
+    pub(crate) in_flight: InFlight,
+}
+
+/// How a request may be sent.
+pub(crate) struct Delivery {
+    /// How its body fares; `None` without a body.
+    pub(crate) body: Option<Arc<Progress>>,
+    /// It asks for an upgrade: its connection is made for it and never used again.
+    pub(crate) upgrade: bool,
+}
+
+/// Sends the request to an instance of the route.
+pub(crate) async fn forward(
+    worker: &Worker,
+    route: &CompiledRoute,
+    mut request: Request<OutBody>,
+    delivery: Delivery,
+) -> Result<Answer, Refusal> {
+    if route.len() == 0 {
+        return Err(Refusal::NoInstance);
+    }
+    let replayable = delivery.body.is_none() && !delivery.upgrade && is_idempotent(request.method());
+    let patience = Patience {
+        timeout: worker.shared.limits.response_header,
+        body: delivery.body,
+    };
+    let mut refused = Vec::new();
+    let mut fresh = delivery.upgrade;
+    let mut outcome = Refusal::InstanceFailed;
+    for _ in 0..MAX_ATTEMPTS {
+        let Some((index, in_flight)) = route.choose(&refused) else {
+            break;
+        };
+        let kept = if fresh {
+            None
+        } else {
+            kept_link(worker, &in_flight, replayable)
+        };
+        let spare = (kept.is_some() && replayable).then(|| copy_of(&request));
+        let mut link = match kept {
+            Some(link) => link,
+            None => match Link::connect(in_flight.address, worker.shared.limits.connect).await {
+                Ok(link) => link,
+                Err(error) => {
+                    outcome = refusal_of(&error);
+                    tracing::debug!(instance = %in_flight.instance, address = %in_flight.address, %error, "no connection");
+                    route.eject(index);
+                    refused.push(index);
+                    continue;
+                }
+            },
+        };
+        in_flight.welcome();
+        if delivery.upgrade {
+            link.detach();
+        }
+        match link.send(request, &patience).await {
+            Ok(response) => {
+                if body_goes_on(&patience) {
+                    link.detach();
+                }
+                return Ok(Answer {
+                    response,
+                    link,
+                    in_flight,
+                });
+            }
+            Err(SendError::Unsent(unsent)) => request = *unsent,
+            Err(SendError::Timeout) => return Err(Refusal::InstanceTimeout),
+            Err(SendError::Broken(error)) => match spare {
+                Some(spare) => request = spare,
+                None => return Err(blame(&error, &patience, &in_flight)),
+            },
+        }
+        fresh = true;
+    }
+    Err(outcome)
+}
+
+/// A kept connection that is still good. For a request that cannot be sent twice the kernel is asked too.
+fn kept_link(worker: &Worker, in_flight: &InFlight, replayable: bool) -> Option<Box<Link>> {
+    loop {
+        let mut link = in_flight.take_idle(worker.index)?;
+        let usable = if replayable {
+            link.is_usable()
+        } else {
+            link.is_surely_usable()
+        };
+        if usable && link.idle_for() < worker.shared.limits.upstream_idle {
+            return Some(link);
+        }
+    }
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+    )
+}
+
+fn copy_of(request: &Request<OutBody>) -> Request<OutBody> {
+    let mut copy = Request::new(OutBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+fn body_goes_on(patience: &Patience) -> bool {
+    patience.body.as_ref().is_some_and(|body| body.ended().is_none())
+}
+
+fn refusal_of(error: &ConnectError) -> Refusal {
+    match error {
+        ConnectError::Refused(_) => Refusal::InstanceFailed,
+        ConnectError::Timeout => Refusal::InstanceTimeout,
+    }
+}
+
+/// Whose fault it is that the exchange broke: the client's if its body did.
+fn blame(error: &hyper::Error, patience: &Patience, in_flight: &InFlight) -> Refusal {
+    match patience.body.as_ref().and_then(|body| body.fault()) {
+        Some(BodyFault::Stalled) => Refusal::RequestTimeout,
+        Some(BodyFault::TooLarge) => Refusal::TooLarge,
+        Some(BodyFault::Lost) => Refusal::BadRequest("the request's body broke off or is malformed"),
+        None => {
+            tracing::debug!(instance = %in_flight.instance, address = %in_flight.address, %error, "the exchange broke");
+            Refusal::InstanceFailed
+        }
+    }
+}

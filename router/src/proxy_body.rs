@@ -1,0 +1,154 @@
+//! What the client gets as response body: a page of our own, or the instance's body as it comes.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
+
+use crate::{connection::Exchange, endpoint::InFlight, proxy::Worker, upstream::Link};
+
+/// Why a response body was cut off; the client sees a broken connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the instance broke off its response")]
+    Broken(#[source] hyper::Error),
+    #[error("the instance's response stood still for too long")]
+    Stalled,
+}
+
+/// A response body; the exchange ends with it.
+pub(crate) struct ProxyBody {
+    source: Source,
+    _exchange: Option<Exchange>,
+}
+
+enum Source {
+    Bytes(Bytes),
+    Instance(InstanceBody),
+}
+
+/// The body of an instance's response. Drives the connection it comes on, and gives it back when it has ended.
+pub(crate) struct InstanceBody {
+    incoming: Incoming,
+    link: Option<Box<Link>>,
+    in_flight: Option<InFlight>,
+    worker: Arc<Worker>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl ProxyBody {
+    /// A body of our own.
+    pub(crate) fn bytes(bytes: impl Into<Bytes>, exchange: Exchange) -> Self {
+        Self {
+            source: Source::Bytes(bytes.into()),
+            _exchange: Some(exchange),
+        }
+    }
+
+    /// No body, and an exchange that goes on elsewhere (in a tunnel).
+    pub(crate) fn none() -> Self {
+        Self {
+            source: Source::Bytes(Bytes::new()),
+            _exchange: None,
+        }
+    }
+
+    /// An instance's body.
+    pub(crate) fn instance(body: InstanceBody, exchange: Exchange) -> Self {
+        Self {
+            source: Source::Instance(body),
+            _exchange: Some(exchange),
+        }
+    }
+}
+
+impl InstanceBody {
+    pub(crate) fn new(incoming: Incoming, link: Box<Link>, in_flight: InFlight, worker: Arc<Worker>) -> Self {
+        let mut body = Self {
+            incoming,
+            link: Some(link),
+            in_flight: Some(in_flight),
+            worker,
+            timer: None,
+        };
+        if body.incoming.is_end_stream() {
+            body.finish(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+        body
+    }
+
+    /// The body has ended: the connection can serve the next request, and this one is no longer in flight.
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        if let (Some(mut link), Some(endpoint)) = (self.link.take(), self.in_flight.take())
+            && link.is_finished(cx)
+        {
+            endpoint.keep_idle(self.worker.index, link, self.worker.shared.limits.idle_upstreams);
+        }
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(link) = &mut self.link
+        {
+            link.drive(cx);
+            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        match polled {
+            Poll::Ready(frame) => {
+                self.timer = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
+            }
+            Poll::Pending => {
+                let idle = self.worker.shared.limits.body_idle;
+                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
+                timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Stalled)))
+            }
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_incoming(cx);
+        match &polled {
+            Poll::Ready(None) => self.finish(cx),
+            Poll::Ready(Some(Ok(_))) if self.incoming.is_end_stream() => self.finish(cx),
+            Poll::Ready(Some(Err(_))) => drop((self.link.take(), self.in_flight.take())),
+            _ => {}
+        }
+        polled
+    }
+}
+
+impl Body for ProxyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.source {
+            Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Source::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Source::Instance(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Bytes(bytes) => bytes.is_empty(),
+            Source::Instance(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Instance(body) => body.incoming.size_hint(),
+        }
+    }
+}

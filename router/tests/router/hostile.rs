@@ -1,0 +1,266 @@
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use windlass_router::Limits;
+
+use crate::support::{App, PATIENCE, Router, full, read_until, request, route};
+
+async fn router_and_app() -> (Router, App) {
+    let router = Router::start().await;
+    let app = App::serve(|request| async move {
+        let body = request
+            .into_body()
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
+        http::Response::new(full(body))
+    })
+    .await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    (router, app)
+}
+
+#[tokio::test]
+async fn ambiguous_requests_are_refused_and_never_reach_the_app() {
+    let (router, app) = router_and_app().await;
+    let bad = [
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 3, 4\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: +3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 0x3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: -1\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: gzip\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: chunked\r\ntransfer-encoding: identity\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nhost: shop.test\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length : 3\r\n\r\nabc",
+        "GET / HTTP/1.1\r\nhost: shop.test\r\nx: a\r\n b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: shop.test\r\nx: a\0b\r\n\r\n",
+        "GET / HTTP/1.1\nhost: shop.test\n\n",
+        "GET / HTTP/1.1\r\nhost: shop.test\r\nx: y\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: shop.test\r\nhost: other.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: shop.test\r\nhost: shop.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: shop.test, other.test\r\n\r\n",
+        "GET http://other.test/ HTTP/1.1\r\nhost: shop.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: user@shop.test\r\n\r\n",
+        "GET  / HTTP/1.1\r\nhost: shop.test\r\n\r\n",
+        "GET / HTTP/1.1 \r\nhost: shop.test\r\n\r\n",
+    ];
+    for text in bad {
+        let answer = router.raw(text).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.0 400 "),
+            "{text:?} got {answer:?}"
+        );
+        assert_eq!(answer.matches("HTTP/1.").count(), 1, "{text:?} got {answer:?}");
+    }
+    for text in [
+        "CONNECT shop.test:80 HTTP/1.1\r\nhost: shop.test:80\r\nconnection: close\r\n\r\n",
+        "TRACE / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n",
+    ] {
+        assert!(router.raw(text).await.starts_with("HTTP/1.1 405 "), "{text:?}");
+    }
+    assert_eq!(app.connections(), 0);
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_hidden_in_a_body_stays_a_body() {
+    let (router, _app) = router_and_app().await;
+    let hidden = "GET /hidden HTTP/1.1\r\nhost: shop.test\r\n\r\n";
+    let sized = format!(
+        "POST / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{hidden}",
+        hidden.len()
+    );
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x};ext=1\r\n{hidden}\r\n0\r\n\r\n",
+        hidden.len()
+    );
+    for text in [sized, chunked] {
+        let answer = router.raw(&text).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.contains(hidden),
+            "{answer}"
+        );
+    }
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn malformed_chunks_end_the_exchange() {
+    let (router, _app) = router_and_app().await;
+    for chunks in [
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "g\r\n",
+        "-1\r\n",
+        "fffffffffffffffff\r\n",
+        "3\nabc\n0\n\n",
+    ] {
+        let text = format!("POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+        let answer = router.raw(&text).await;
+        assert!(!answer.contains(" 200 "), "{chunks:?} got {answer:?}");
+    }
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let (router, _app) = router_and_app().await;
+    let one = |body: &str| format!("POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 3\r\n\r\n{body}");
+    let last = "GET /x HTTP/1.1\r\nhost: nobody.test\r\nconnection: close\r\n\r\n";
+    let answer = router.raw([one("abc"), one("def"), last.to_owned()].concat()).await;
+    let places = ["abc", "def", " 404 "].map(|part| answer.find(part).expect(part));
+    assert!(places.is_sorted(), "{answer}");
+    router.stop().await;
+}
+
+fn quick() -> Limits {
+    let short = Duration::from_millis(300);
+    Limits {
+        header_read: short,
+        keep_alive_idle: short,
+        body_idle: short,
+        response_header: short,
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_slow_head_is_cut_off_with_408_however_it_trickles() {
+    let router = Router::start_with(quick()).await;
+    let stream = TcpStream::connect(router.address).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let trickle = tokio::spawn(async move {
+        write.write_all(b"GET / HTTP/1.1\r\nhost: shop.test\r\n").await.unwrap();
+        while write.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let answer = read_until(&mut read, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    timeout(PATIENCE, trickle).await.unwrap().unwrap();
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn silent_and_idle_connections_are_closed() {
+    let router = Router::start_with(quick()).await;
+    assert_eq!(router.raw("").await, "", "connected and silent");
+    let answer = router.raw("GET / HTTP/1.1\r\nhost: nobody.test\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "served, then idle: {answer}");
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_body_that_stands_still_is_408_and_a_silent_app_504() {
+    let router = Router::start_with(quick()).await;
+    let reader = App::serve(|request| async move {
+        let _ = request.into_body().collect().await;
+        http::Response::new(full("read"))
+    })
+    .await;
+    let silent = App::raw(|stream| async move {
+        let _held = stream;
+        std::future::pending().await
+    })
+    .await;
+    router
+        .apply(vec![
+            route("reader.test", "/", &[&reader]),
+            route("silent.test", "/", &[&silent]),
+        ])
+        .await;
+    let answer = router
+        .raw("POST / HTTP/1.1\r\nhost: reader.test\r\ncontent-length: 10\r\n\r\nabc")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert_eq!(router.get("silent.test", "/").await.status, 504);
+    assert_eq!(router.in_flight(&silent).await, 0);
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let router = Router::start_with(quick()).await;
+    let app = App::serve(|_| async { http::Response::new(full(vec![b'x'; 50_000_000])) }).await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let mut stream = TcpStream::connect(router.address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n")
+        .await
+        .unwrap();
+    crate::support::wait_until("the response has begun", || async { app.connections() == 1 }).await;
+    crate::support::wait_until("it is cut off", || async { router.in_flight(&app).await == 0 }).await;
+    let mut got = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut got)).await.unwrap();
+    assert!(got.len() < 50_000_000);
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn heads_and_bodies_beyond_the_limits_are_refused() {
+    let limits = Limits {
+        max_header_bytes: 8 * 1024,
+        max_request_body_bytes: Some(10),
+        ..Limits::default()
+    };
+    let router = Router::start_with(limits).await;
+    let app = App::serve(|request| async move {
+        let _ = request.into_body().collect().await;
+        http::Response::new(full("read"))
+    })
+    .await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let head = format!("GET / HTTP/1.1\r\nhost: shop.test\r\nx: {}\r\n\r\n", "y".repeat(9000));
+    assert!(router.raw(head).await.starts_with("HTTP/1.1 431 "));
+    let many = format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{}\r\n", "a: b\r\n".repeat(200));
+    assert!(router.raw(many).await.starts_with("HTTP/1.1 431 "));
+    let sized = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 11\r\n\r\nhello world";
+    assert!(router.raw(sized).await.starts_with("HTTP/1.1 413 "));
+    let chunked =
+        "POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n";
+    assert!(router.raw(chunked).await.starts_with("HTTP/1.1 413 "));
+    let (parts, _) = request("POST", "shop.test", "/").into_parts();
+    assert_eq!(
+        router
+            .send(http::Request::from_parts(parts, "0123456789".into()))
+            .await
+            .status,
+        200
+    );
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_of_an_address_get_503() {
+    let router = Router::start_with(Limits {
+        max_connections_per_ip: 2,
+        ..Limits::default()
+    })
+    .await;
+    let one = TcpStream::connect(router.address).await.unwrap();
+    let _two = TcpStream::connect(router.address).await.unwrap();
+    crate::support::wait_until("both are counted", || async {
+        router.control.status().await.unwrap().connections == 2
+    })
+    .await;
+    assert!(router.raw("").await.starts_with("HTTP/1.1 503 "));
+    drop(one);
+    crate::support::wait_until("one is released", || async {
+        router.control.status().await.unwrap().connections == 1
+    })
+    .await;
+    assert_eq!(router.get("nobody.test", "/").await.status, 404);
+    router.stop().await;
+}
