@@ -11,7 +11,13 @@ async fn nothing_but_health_is_open_without_a_token() {
     for open in ["/livez", "/readyz", "/health", "/api/v1/openapi.json"] {
         nobody.get(open).await.must_be(200);
     }
-    for closed in ["/api/v1/apps", "/api/v1/account", "/api/v1/tokens", "/api/v1/apps/x/logs", "/api/v1/apps/x/config"] {
+    for closed in [
+        "/api/v1/apps",
+        "/api/v1/account",
+        "/api/v1/tokens",
+        "/api/v1/apps/x/logs",
+        "/api/v1/apps/x/config",
+    ] {
         nobody.get(closed).await.problem(401);
         engine.api().with_token(Some("wl_wrong")).get(closed).await.problem(401);
     }
@@ -22,7 +28,11 @@ async fn readiness_names_each_dependency() {
     let engine = Engine::start().await;
     let ready = engine.api().get("/readyz").await.must_be(200);
     let checks = ready["checks"].as_array().unwrap();
-    let named = |part: &str| checks.iter().any(|check| check["name"].as_str().unwrap().contains(part));
+    let named = |part: &str| {
+        checks
+            .iter()
+            .any(|check| check["name"].as_str().unwrap().contains(part))
+    };
     assert!(named("postgres") && named("docker"), "{ready:#}");
 }
 
@@ -39,7 +49,9 @@ async fn bad_input_is_answered_with_the_field_that_is_wrong() {
     }
     let problem = create(json!({ "name": "shop", "colour": "red" })).await.problem(422);
     assert!(problem.to_string().contains("colour"), "{problem:#}");
-    let problem = create(json!({ "name": "shop", "limits": { "memory_bytes": 1 } })).await.problem(422);
+    let problem = create(json!({ "name": "shop", "limits": { "memory_bytes": 1 } }))
+        .await
+        .problem(422);
     assert_eq!(problem["errors"][0]["pointer"], "/limits/memory_bytes", "{problem:#}");
 
     create(json!({ "name": "shop" })).await.must_be(201);
@@ -52,10 +64,19 @@ async fn what_is_no_request_is_a_problem_too() {
     engine.api().get("/api/v1/nothing").await.problem(404);
     engine.api().get("/api/v1/apps/nothing").await.problem(404);
     engine.api().delete("/api/v1/apps").await.problem(405);
-    let broken = engine.api().request(Method::POST, "/api/v1/apps").header("content-type", "application/json");
+    let broken = engine
+        .api()
+        .request(Method::POST, "/api/v1/apps")
+        .header("content-type", "application/json");
     let answer = broken.body("{\"name\": ").send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (400, &"application/problem+json".parse().unwrap()));
-    let text = engine.api().request(Method::POST, "/api/v1/apps").header("content-type", "text/plain");
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (400, &"application/problem+json".parse().unwrap())
+    );
+    let text = engine
+        .api()
+        .request(Method::POST, "/api/v1/apps")
+        .header("content-type", "text/plain");
     assert_eq!(text.body("{}").send().await.unwrap().status().as_u16(), 415);
 }
 
@@ -82,11 +103,18 @@ async fn lists_come_in_pages() {
 #[tokio::test]
 async fn a_revoked_token_no_longer_works() {
     let engine = Engine::start().await;
-    let made = engine.api().post("/api/v1/tokens", json!({ "name": "ci" })).await.must_be(201);
+    let made = engine
+        .api()
+        .post("/api/v1/tokens", json!({ "name": "ci" }))
+        .await
+        .must_be(201);
     let other = engine.api().with_token(made["token"].as_str());
     other.get("/api/v1/apps").await.must_be(200);
 
-    let revoked = engine.api().delete(&format!("/api/v1/tokens/{}", made["id"].as_str().unwrap())).await;
+    let revoked = engine
+        .api()
+        .delete(&format!("/api/v1/tokens/{}", made["id"].as_str().unwrap()))
+        .await;
 
     assert!((200..300).contains(&revoked.status), "{revoked:?}");
     other.get("/api/v1/apps").await.problem(401);
@@ -96,22 +124,46 @@ async fn a_revoked_token_no_longer_works() {
 async fn the_setup_token_works_once() {
     let engine = Engine::start().await;
     let nobody = engine.api().with_token(None);
-    nobody.post("/api/v1/setup", json!({ "setup_token": "wls_wrong" })).await.problem(401);
-    assert!(!engine.data_dir().join("setup-token").exists(), "the file is gone with its redemption");
+    nobody
+        .post("/api/v1/setup", json!({ "setup_token": "wls_wrong" }))
+        .await
+        .problem(401);
+    assert!(
+        !engine.data_dir().join("setup-token").exists(),
+        "the file is gone with its redemption"
+    );
     let again = engine.windlassd(&["setup-token"]).await.must_succeed();
-    let token = again.split_whitespace().find(|word| word.starts_with("wls_")).unwrap_or_else(|| panic!("{again}"));
-    nobody.post("/api/v1/setup", json!({ "setup_token": token })).await.must_be(201);
-    nobody.post("/api/v1/setup", json!({ "setup_token": token })).await.problem(401);
+    let token = again
+        .split_whitespace()
+        .find(|word| word.starts_with("wls_"))
+        .unwrap_or_else(|| panic!("{again}"));
+    nobody
+        .post("/api/v1/setup", json!({ "setup_token": token }))
+        .await
+        .must_be(201);
+    nobody
+        .post("/api/v1/setup", json!({ "setup_token": token }))
+        .await
+        .problem(401);
 }
 
 #[tokio::test]
 async fn the_documentation_opens_in_a_browser_without_the_internet() {
     let engine = Engine::start().await;
-    let document = engine.api().with_token(None).get("/api/v1/openapi.json").await.must_be(200);
+    let document = engine
+        .api()
+        .with_token(None)
+        .get("/api/v1/openapi.json")
+        .await
+        .must_be(200);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let Some(browser) = Browser::find() else { return };
 
     let page = browser.page(&format!("{}/docs/", engine.url())).await;
 
-    assert!(page.contains("/api/v1/apps"), "the operations are on the page: {}", &page[..page.len().min(2000)]);
+    assert!(
+        page.contains("/api/v1/apps"),
+        "the operations are on the page: {}",
+        &page[..page.len().min(2000)]
+    );
 }

@@ -7,7 +7,9 @@ use windlass_testkit::{App, Engine, files, files::Files};
 /// An app that serves "old", with little patience for what comes next.
 async fn serving_app(engine: &Engine) -> App {
     let health = json!({ "deadline_seconds": 5 });
-    let shop = engine.app_with(json!({ "name": "shop", "health": health, "drain_seconds": 1 })).await;
+    let shop = engine
+        .app_with(json!({ "name": "shop", "health": health, "drain_seconds": 1 }))
+        .await;
     shop.push(&files::saying("old")).await.must_succeed();
     shop
 }
@@ -21,7 +23,10 @@ async fn fails(shop: &App, files: &Files) -> (Value, String) {
     let failure = deployment["failure"].clone();
     for part in ["reason", "next_step"] {
         let text = failure[part].as_str().unwrap_or_default();
-        assert!(!text.is_empty() && output.contains(text), "the push says the {part} {text:?}:\n{output}");
+        assert!(
+            !text.is_empty() && output.contains(text),
+            "the push says the {part} {text:?}:\n{output}"
+        );
     }
     (failure, output)
 }
@@ -41,7 +46,10 @@ async fn an_app_that_exits_at_once() {
 
     assert_eq!(failure["code"], "exited");
     let all = failure.to_string();
-    assert!(all.contains('3') && all.contains("no such database"), "exit code and last lines: {failure:#}");
+    assert!(
+        all.contains('3') && all.contains("no such database"),
+        "exit code and last lines: {failure:#}"
+    );
 }
 
 #[tokio::test]
@@ -52,7 +60,10 @@ async fn an_app_that_listens_on_another_port() {
     let (failure, _) = fails(&shop, &files::running("exec httpd -f -p 3999 -h /app")).await;
 
     assert_eq!(failure["code"], "wrong_port");
-    assert!(failure.to_string().contains("3999"), "the port that it did listen on: {failure:#}");
+    assert!(
+        failure.to_string().contains("3999"),
+        "the port that it did listen on: {failure:#}"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +99,10 @@ async fn an_app_whose_health_check_never_passes() {
 
     assert_eq!(failure["code"], "unhealthy");
     let all = failure.to_string();
-    assert!(all.contains("/healthy") && all.contains("404"), "the path and the answer: {failure:#}");
+    assert!(
+        all.contains("/healthy") && all.contains("404"),
+        "the path and the answer: {failure:#}"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +122,11 @@ async fn a_dockerfile_that_does_not_parse() {
     let engine = Engine::start().await;
     let shop = serving_app(&engine).await;
 
-    let (failure, _) = fails(&shop, &Files::new().with("Dockerfile", "FROM scratch\nFETCH everything\n")).await;
+    let (failure, _) = fails(
+        &shop,
+        &Files::new().with("Dockerfile", "FROM scratch\nFETCH everything\n"),
+    )
+    .await;
 
     assert_eq!(failure["code"], "invalid_build_file");
     assert!(failure.to_string().contains("FETCH"), "{failure:#}");
@@ -118,12 +136,18 @@ async fn a_dockerfile_that_does_not_parse() {
 async fn a_build_step_that_fails() {
     let engine = Engine::start().await;
     let shop = serving_app(&engine).await;
-    let files = Files::new().with("Dockerfile", files::dockerfile("RUN echo 'compiling'; echo 'type error' >&2; exit 7\n"));
+    let files = Files::new().with(
+        "Dockerfile",
+        files::dockerfile("RUN echo 'compiling'; echo 'type error' >&2; exit 7\n"),
+    );
 
     let (failure, output) = fails(&shop, &files).await;
 
     assert_eq!(failure["code"], "build_failed");
-    assert!(output.contains("compiling") && failure.to_string().contains("type error"), "{failure:#}\n{output}");
+    assert!(
+        output.contains("compiling") && failure.to_string().contains("type error"),
+        "{failure:#}\n{output}"
+    );
     assert!(failure.to_string().contains('7'), "the exit code: {failure:#}");
 }
 
@@ -135,7 +159,10 @@ async fn nothing_that_could_be_built() {
     let (failure, _) = fails(&shop, &Files::new().with("notes.txt", "hello\n")).await;
 
     assert_eq!(failure["code"], "no_builder");
-    assert!(failure.to_string().contains("Dockerfile"), "what was looked for: {failure:#}");
+    assert!(
+        failure.to_string().contains("Dockerfile"),
+        "what was looked for: {failure:#}"
+    );
 }
 
 #[tokio::test]
@@ -143,7 +170,11 @@ async fn a_procfile_with_a_merge_conflict() {
     let engine = Engine::start().await;
     let shop = serving_app(&engine).await;
 
-    let (failure, _) = fails(&shop, &files::saying("new").with("Procfile", "web: /app/serve\n<<<<<<< HEAD\n")).await;
+    let (failure, _) = fails(
+        &shop,
+        &files::saying("new").with("Procfile", "web: /app/serve\n<<<<<<< HEAD\n"),
+    )
+    .await;
 
     assert_eq!(failure["code"], "invalid_build_file");
     assert!(failure.to_string().contains('2'), "the line: {failure:#}");
@@ -158,5 +189,8 @@ async fn a_release_command_that_fails() {
     let (failure, output) = fails(&shop, &files).await;
 
     assert_eq!(failure["code"], "release_failed");
-    assert!(failure.to_string().contains('9') && output.contains("no such table"), "{failure:#}\n{output}");
+    assert!(
+        failure.to_string().contains('9') && output.contains("no such table"),
+        "{failure:#}\n{output}"
+    );
 }

@@ -27,7 +27,11 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
 /// The targets of the links of a page that lead to files, without their anchors.
 fn links(page: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(page).unwrap();
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    let targets = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target);
     targets
         .filter(|target| !target.contains("://") && !target.starts_with('#') && !target.starts_with("mailto:"))
         .map(|target| page.parent().unwrap().join(target.split('#').next().unwrap()))
@@ -51,8 +55,13 @@ fn no_link_leads_nowhere() {
 fn every_page_is_in_the_table_of_contents() {
     let docs = root().join("docs");
     let summary = docs.join("SUMMARY.md");
-    let listed: BTreeSet<PathBuf> = links(&summary).into_iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let missing: Vec<PathBuf> =
-        pages(&docs).into_iter().filter(|page| *page != summary && !listed.contains(page)).collect();
+    let listed: BTreeSet<PathBuf> = links(&summary)
+        .into_iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
+    let missing: Vec<PathBuf> = pages(&docs)
+        .into_iter()
+        .filter(|page| *page != summary && !listed.contains(page))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -35,11 +35,22 @@ async fn a_cancelled_build_really_stops() {
     assert!(runs(&mark).await);
 
     let id = started["id"].as_str().unwrap();
-    engine.api().post(&shop.path(&format!("/deployments/{id}/cancel")), json!({})).await.must_be(202);
+    engine
+        .api()
+        .post(&shop.path(&format!("/deployments/{id}/cancel")), json!({}))
+        .await
+        .must_be(202);
 
     assert_eq!(shop.ended(&started).await["status"], "cancelled");
-    wait_until("the step's processes are gone", Duration::from_secs(30), || async { !runs(&mark).await }).await;
-    engine.api().post(&shop.path(&format!("/deployments/{id}/cancel")), json!({})).await.problem(409);
+    wait_until("the step's processes are gone", Duration::from_secs(30), || async {
+        !runs(&mark).await
+    })
+    .await;
+    engine
+        .api()
+        .post(&shop.path(&format!("/deployments/{id}/cancel")), json!({}))
+        .await
+        .problem(409);
 }
 
 #[tokio::test]
@@ -51,7 +62,10 @@ async fn an_interrupted_push_does_not_stop_the_deployment() {
     let mut push = shop.repo.command(&["push", shop.git_url(), "HEAD:refs/heads/main"]);
     let mut client = push.kill_on_drop(true).spawn().unwrap();
     wait_until("the deployment runs", Duration::from_secs(60), || async {
-        shop.list("deployments").await.first().is_some_and(|deployment| deployment["step"] == "build")
+        shop.list("deployments")
+            .await
+            .first()
+            .is_some_and(|deployment| deployment["step"] == "build")
     })
     .await;
 
@@ -70,17 +84,26 @@ async fn the_newest_waiting_revision_supersedes_those_before_it() {
     let running = start(&shop, &endless(&mark)).await;
     let mut waiting = Vec::new();
     for text in ["one", "two"] {
-        shop.push_with(&files::saying(text), &["no-deploy"]).await.must_succeed();
+        shop.push_with(&files::saying(text), &["no-deploy"])
+            .await
+            .must_succeed();
         let commit = shop.repo.git(&["rev-parse", "HEAD"]).await.must_succeed();
         waiting.push(shop.deploy(json!({ "commit": commit })).await);
     }
 
     let id = running["id"].as_str().unwrap();
-    engine.api().post(&shop.path(&format!("/deployments/{id}/cancel")), json!({})).await.must_be(202);
+    engine
+        .api()
+        .post(&shop.path(&format!("/deployments/{id}/cancel")), json!({}))
+        .await
+        .must_be(202);
 
     let newest = shop.succeeded(&waiting[1]).await;
     let older = shop.ended(&waiting[0]).await;
-    assert_eq!((&older["status"], &older["superseded_by"]), (&json!("superseded"), &newest["id"]));
+    assert_eq!(
+        (&older["status"], &older["superseded_by"]),
+        (&json!("superseded"), &newest["id"])
+    );
     shop.must_say("two").await;
 }
 
@@ -90,13 +113,19 @@ async fn a_waiting_deployment_is_cancelled_at_once() {
     let shop = engine.app("shop").await;
     let mark = format!("mark-{}", engine.id());
     let running = start(&shop, &endless(&mark)).await;
-    shop.push_with(&files::saying("next"), &["no-deploy"]).await.must_succeed();
+    shop.push_with(&files::saying("next"), &["no-deploy"])
+        .await
+        .must_succeed();
     let commit = shop.repo.git(&["rev-parse", "HEAD"]).await.must_succeed();
     let waiting = shop.deploy(json!({ "commit": commit })).await;
 
     for deployment in [&waiting, &running] {
         let id = deployment["id"].as_str().unwrap();
-        engine.api().post(&shop.path(&format!("/deployments/{id}/cancel")), json!({})).await.must_be(202);
+        engine
+            .api()
+            .post(&shop.path(&format!("/deployments/{id}/cancel")), json!({}))
+            .await
+            .must_be(202);
         assert_eq!(shop.ended(deployment).await["status"], "cancelled");
     }
     shop.destroy().await;

@@ -15,7 +15,10 @@ async fn a_config_change_is_a_new_release_of_the_running_image() {
     let environment = shop.get("/cgi-bin/env").await.body;
     assert!(environment.contains("GREETING=good day\n"), "{environment}");
     let releases = shop.list("releases").await;
-    assert_eq!((releases[0]["version"].as_str(), releases[1]["version"].as_str()), (Some("v2"), Some("v1")));
+    assert_eq!(
+        (releases[0]["version"].as_str(), releases[1]["version"].as_str()),
+        (Some("v2"), Some("v1"))
+    );
     assert_eq!(releases[0]["image"], releases[1]["image"]);
 
     let removed = shop.set_config(json!({ "GREETING": null })).await;
@@ -31,8 +34,14 @@ async fn setting_what_is_set_changes_nothing() {
 
     let again = shop.set_config(json!({ "A": "1" })).await;
 
-    assert_eq!((again["changed"].as_bool(), again["version"].as_u64()), (Some(false), Some(1)));
-    assert!(shop.list("deployments").await.is_empty(), "there is no image yet to release");
+    assert_eq!(
+        (again["changed"].as_bool(), again["version"].as_u64()),
+        (Some(false), Some(1))
+    );
+    assert!(
+        shop.list("deployments").await.is_empty(),
+        "there is no image yet to release"
+    );
 }
 
 #[tokio::test]
@@ -57,8 +66,14 @@ async fn a_name_that_is_no_variable_is_refused() {
     let engine = Engine::start().await;
     let shop = engine.app("shop").await;
 
-    let reply = engine.api().patch(&shop.path("/config"), json!({ "NOT-A-NAME": "x" })).await;
+    let reply = engine
+        .api()
+        .patch(&shop.path("/config"), json!({ "NOT-A-NAME": "x" }))
+        .await;
 
     let problem = reply.problem(422);
-    assert!(problem["errors"][0]["pointer"].as_str().unwrap().contains("NOT-A-NAME"), "{problem:#}");
+    assert!(
+        problem["errors"][0]["pointer"].as_str().unwrap().contains("NOT-A-NAME"),
+        "{problem:#}"
+    );
 }

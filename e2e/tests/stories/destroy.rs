@@ -5,7 +5,9 @@ use windlass_testkit::{Engine, files};
 #[tokio::test]
 async fn nothing_is_left_of_a_destroyed_app() {
     let engine = Engine::start().await;
-    let shop = engine.app_with(serde_json::json!({ "name": "shop", "drain_seconds": 2 })).await;
+    let shop = engine
+        .app_with(serde_json::json!({ "name": "shop", "drain_seconds": 2 }))
+        .await;
     shop.push(&files::saying("one")).await.must_succeed();
     shop.push(&files::saying("two")).await.must_succeed();
     shop.scale(serde_json::json!({ "web": 2 })).await;

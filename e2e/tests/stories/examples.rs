@@ -14,14 +14,20 @@ async fn deploys(name: &str) {
 
     app.push(&files).await.must_succeed();
 
-    wait_until("the example answers", Duration::from_secs(30), || async { app.get("/").await.status == 200 }).await;
+    wait_until("the example answers", Duration::from_secs(30), || async {
+        app.get("/").await.status == 200
+    })
+    .await;
     app.destroy().await;
     engine.assert_clean();
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Files) {
     use std::os::unix::fs::PermissionsExt;
-    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -31,7 +37,11 @@ fn collect(root: &Path, folder: &Path, files: &mut Files) {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         let content = fs::read_to_string(&path).unwrap();
         let program = fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0;
-        *files = if program { files.clone().with_program(&name, content) } else { files.clone().with(&name, content) };
+        *files = if program {
+            files.clone().with_program(&name, content)
+        } else {
+            files.clone().with(&name, content)
+        };
     }
 }
 

@@ -8,7 +8,9 @@ async fn fetched_app() -> (Engine, GitServer, GitRepo, App) {
     let engine = Engine::start_with(EngineOptions::default().allowing_local_repositories()).await;
     let server = GitServer::start(engine.spare_port()).await;
     let repo = GitRepo::new();
-    let shop = engine.app_with(json!({ "name": "shop", "repo_url": server.url(), "drain_seconds": 1 })).await;
+    let shop = engine
+        .app_with(json!({ "name": "shop", "repo_url": server.url(), "drain_seconds": 1 }))
+        .await;
     (engine, server, repo, shop)
 }
 
@@ -47,7 +49,11 @@ async fn an_unknown_branch_is_named() {
 async fn a_missing_repository_is_said_to_be_missing() {
     let (engine, server, _repo, shop) = fetched_app().await;
     let missing = server.url().replace("shop.git", "nothing.git");
-    engine.api().patch(&shop.path(""), json!({ "repo_url": missing })).await.must_be(200);
+    engine
+        .api()
+        .patch(&shop.path(""), json!({ "repo_url": missing }))
+        .await
+        .must_be(200);
 
     let started = shop.deploy(json!({})).await;
     let ended = shop.ended(&started).await;
@@ -60,10 +66,17 @@ async fn a_repository_inside_the_host_is_refused() {
     let engine = Engine::start().await;
     let server = GitServer::start(engine.spare_port()).await;
 
-    let reply = engine.api().post("/api/v1/apps", json!({ "name": "shop", "repo_url": server.url() })).await;
+    let reply = engine
+        .api()
+        .post("/api/v1/apps", json!({ "name": "shop", "repo_url": server.url() }))
+        .await;
 
     if reply.status == 201 {
-        let shop = engine.api().post("/api/v1/apps/shop/deployments", json!({})).await.must_be(202);
+        let shop = engine
+            .api()
+            .post("/api/v1/apps/shop/deployments", json!({}))
+            .await
+            .must_be(202);
         let path = format!("/api/v1/apps/shop/deployments/{}", shop["id"].as_str().unwrap());
         let code = windlass_testkit::eventually("the deployment fails", std::time::Duration::from_secs(30), || async {
             let now = engine.api().get(&path).await.must_be(200);
@@ -80,7 +93,11 @@ async fn a_repository_inside_the_host_is_refused() {
 async fn addresses_that_git_would_run_or_read_are_refused_at_the_door() {
     let engine = Engine::start().await;
     for url in ["file:///etc", "ext::sh -c id", "--upload-pack=id", "/srv/repo"] {
-        let problem = engine.api().post("/api/v1/apps", json!({ "name": "shop", "repo_url": url })).await.problem(422);
+        let problem = engine
+            .api()
+            .post("/api/v1/apps", json!({ "name": "shop", "repo_url": url }))
+            .await
+            .problem(422);
         assert_eq!(problem["errors"][0]["pointer"], "/repo_url", "{problem:#}");
     }
 }

@@ -11,7 +11,11 @@ async fn read_until(answer: &mut reqwest::Response, text: &str) -> String {
     let mut seen = String::new();
     let reading = async {
         while !seen.contains(text) {
-            let chunk = answer.chunk().await.unwrap().unwrap_or_else(|| panic!("the stream ended after:\n{seen}"));
+            let chunk = answer
+                .chunk()
+                .await
+                .unwrap()
+                .unwrap_or_else(|| panic!("the stream ended after:\n{seen}"));
             seen.push_str(&String::from_utf8_lossy(&chunk));
         }
     };
@@ -37,8 +41,12 @@ async fn a_tail_shows_requests_as_they_come() {
 #[tokio::test]
 async fn the_log_of_a_replaced_instance_can_still_be_read() {
     let engine = Engine::start().await;
-    let shop = engine.app_with(serde_json::json!({ "name": "shop", "drain_seconds": 1 })).await;
-    shop.push(&files::saying("one").with_program("www/cgi-bin/first", "#!/bin/sh\necho\n")).await.must_succeed();
+    let shop = engine
+        .app_with(serde_json::json!({ "name": "shop", "drain_seconds": 1 }))
+        .await;
+    shop.push(&files::saying("one").with_program("www/cgi-bin/first", "#!/bin/sh\necho\n"))
+        .await
+        .must_succeed();
     shop.get("/cgi-bin/first").await;
     let old = shop.containers();
     shop.push(&files::saying("two")).await.must_succeed();
@@ -65,11 +73,21 @@ async fn a_deployments_log_resumes_where_it_was_left() {
     let lines = engine.api().get(&path).await.must_be(200);
     let all = lines["items"].as_array().unwrap();
     let third = all[2]["seq"].as_i64().unwrap();
-    let request = engine.api().request(Method::GET, &path).header("accept", "text/event-stream");
+    let request = engine
+        .api()
+        .request(Method::GET, &path)
+        .header("accept", "text/event-stream");
     let mut rest = request.header("last-event-id", third.to_string()).send().await.unwrap();
     let seen = read_until(&mut rest, "event: end").await;
 
     assert!(!seen.contains(&format!("id: {third}\n")), "{seen}");
-    assert!(seen.contains(&format!("id: {}\n", third + 1)) || seen.contains(&format!("id:{}\n", third + 1)), "{seen}");
-    assert_eq!(seen.matches("event: line").count() + seen.matches("event:line").count(), all.len() - 3, "{seen}");
+    assert!(
+        seen.contains(&format!("id: {}\n", third + 1)) || seen.contains(&format!("id:{}\n", third + 1)),
+        "{seen}"
+    );
+    assert_eq!(
+        seen.matches("event: line").count() + seen.matches("event:line").count(),
+        all.len() - 3,
+        "{seen}"
+    );
 }

@@ -18,9 +18,15 @@ async fn the_doctor_finds_a_healthy_installation_healthy() {
 async fn every_problem_of_a_configuration_is_told_at_once() {
     let engine = Engine::start().await;
     let file = engine.data_dir().join("bad.toml");
-    std::fs::write(&file, "base_domian = \"x\"\n[worker]\nlease_seconds = \"soon\"\n[router]\nkind = \"nginx\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "base_domian = \"x\"\n[worker]\nlease_seconds = \"soon\"\n[router]\nkind = \"nginx\"\n",
+    )
+    .unwrap();
 
-    let output = engine.windlassd(&["config", "check", "--config", file.to_str().unwrap()]).await;
+    let output = engine
+        .windlassd(&["config", "check", "--config", file.to_str().unwrap()])
+        .await;
 
     assert_eq!(output.code, Some(1), "{}", output.text());
     for part in ["base_domian", "worker.lease_seconds", "router.kind"] {
@@ -32,7 +38,10 @@ async fn every_problem_of_a_configuration_is_told_at_once() {
 async fn the_configuration_in_effect_names_where_each_value_comes_from() {
     let engine = Engine::start().await;
     let text = engine.windlassd(&["config", "check"]).await.must_succeed();
-    assert!(text.contains("base_domain") && text.contains("WINDLASS_NETWORK_POOL") && text.contains("default"), "{text}");
+    assert!(
+        text.contains("base_domain") && text.contains("WINDLASS_NETWORK_POOL") && text.contains("default"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,10 @@ async fn killing_the_engine_disturbs_no_request() {
 
     engine.kill9();
     let served = visitor.served();
-    wait_until("the app serves without an engine", Duration::from_secs(10), || async { visitor.served() > served + 20 }).await;
+    wait_until("the app serves without an engine", Duration::from_secs(10), || async {
+        visitor.served() > served + 20
+    })
+    .await;
     engine.restart().await;
 
     assert_eq!(shop.containers(), before, "the same containers serve");
@@ -42,7 +45,10 @@ async fn stopping_and_starting_the_engine_disturbs_no_request() {
 async fn a_deployment_outlives_the_worker_that_ran_it() {
     let mut engine = Engine::start().await;
     let shop = engine.app("shop").await;
-    let slow = files::saying("hello").with("Dockerfile", files::dockerfile("RUN echo begun; sleep 5\nCMD [\"/app/serve\"]\n"));
+    let slow = files::saying("hello").with(
+        "Dockerfile",
+        files::dockerfile("RUN echo begun; sleep 5\nCMD [\"/app/serve\"]\n"),
+    );
     shop.push_with(&slow, &["no-deploy"]).await.must_succeed();
     let commit = shop.repo.git(&["rev-parse", "HEAD"]).await.must_succeed();
     let started = shop.deploy(json!({ "commit": commit })).await;
@@ -79,8 +85,22 @@ async fn a_container_that_was_removed_by_hand_is_started_again() {
 async fn the_engine_touches_nothing_without_its_own_label() {
     let engine = Engine::start().await;
     let name = format!("stranger-{}", engine.id());
-    let labels = ["--label", "windlass.managed=true", "--label", "windlass.engine=another", "--label", "windlass.app=shop"];
-    docker::docker(&[&["run", "-d", "--name", &name], &labels[..], &[docker::BUSYBOX, "sleep", "1000"]].concat());
+    let labels = [
+        "--label",
+        "windlass.managed=true",
+        "--label",
+        "windlass.engine=another",
+        "--label",
+        "windlass.app=shop",
+    ];
+    docker::docker(
+        &[
+            &["run", "-d", "--name", &name],
+            &labels[..],
+            &[docker::BUSYBOX, "sleep", "1000"],
+        ]
+        .concat(),
+    );
     let shop = engine.app("shop").await;
     shop.push(&files::saying("hello")).await.must_succeed();
     shop.destroy().await;

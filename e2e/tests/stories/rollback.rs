@@ -13,7 +13,11 @@ async fn a_rollback_serves_the_old_image_as_a_new_release() {
 
     let ended = shop.roll_back(None).await;
 
-    assert_eq!((ended["status"].as_str(), ended["release"].as_str()), (Some("succeeded"), Some("v3")), "{ended:#}");
+    assert_eq!(
+        (ended["status"].as_str(), ended["release"].as_str()),
+        (Some("succeeded"), Some("v3")),
+        "{ended:#}"
+    );
     shop.must_say("one").await;
     let releases = shop.list("releases").await;
     assert_eq!(releases[0]["image"], releases[2]["image"]);

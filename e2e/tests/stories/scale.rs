@@ -10,15 +10,22 @@ async fn who_answers(app: &App) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for _ in 0..12 {
         let environment = app.get("/cgi-bin/env").await.body;
-        names.extend(environment.lines().find_map(|line| line.strip_prefix("HOSTNAME=")).map(str::to_owned));
+        names.extend(
+            environment
+                .lines()
+                .find_map(|line| line.strip_prefix("HOSTNAME="))
+                .map(str::to_owned),
+        );
     }
     names
 }
 
 async fn wait_for_instances(app: &App, count: usize) {
-    wait_until(&format!("{count} instances answer"), Duration::from_secs(90), || async {
-        who_answers(app).await.len() == count && app.containers().len() == count
-    })
+    wait_until(
+        &format!("{count} instances answer"),
+        Duration::from_secs(90),
+        || async { who_answers(app).await.len() == count && app.containers().len() == count },
+    )
     .await;
 }
 
@@ -31,9 +38,16 @@ async fn three_instances_share_the_requests() {
 
     shop.scale(json!({ "web": 3 })).await;
     wait_for_instances(&shop, 3).await;
-    let names: BTreeSet<String> =
-        shop.list("instances").await.iter().map(|instance| instance["name"].as_str().unwrap().to_owned()).collect();
-    assert!(["web.1", "web.2", "web.3"].iter().all(|name| names.contains(*name)), "{names:?}");
+    let names: BTreeSet<String> = shop
+        .list("instances")
+        .await
+        .iter()
+        .map(|instance| instance["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(
+        ["web.1", "web.2", "web.3"].iter().all(|name| names.contains(*name)),
+        "{names:?}"
+    );
 
     shop.scale(json!({ "web": 1 })).await;
     wait_for_instances(&shop, 1).await;
@@ -48,8 +62,14 @@ async fn an_app_scaled_to_nothing_says_that_it_is_not_running() {
 
     shop.scale(json!({ "web": 0 })).await;
 
-    wait_until("the router answers 503", Duration::from_secs(60), || async { shop.get("/").await.status == 503 }).await;
-    wait_until("no container runs", Duration::from_secs(60), || async { shop.containers().is_empty() }).await;
+    wait_until("the router answers 503", Duration::from_secs(60), || async {
+        shop.get("/").await.status == 503
+    })
+    .await;
+    wait_until("no container runs", Duration::from_secs(60), || async {
+        shop.containers().is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -58,7 +78,11 @@ async fn a_process_type_that_the_release_has_not_is_refused_by_name() {
     let shop = engine.app("shop").await;
     shop.push(&files::saying("hello")).await.must_succeed();
 
-    let problem = engine.api().patch(&shop.path("/formation"), json!({ "wrker": 1 })).await.problem(422);
+    let problem = engine
+        .api()
+        .patch(&shop.path("/formation"), json!({ "wrker": 1 }))
+        .await
+        .problem(422);
 
     assert!(problem.to_string().contains("wrker"), "{problem:#}");
 }
@@ -85,15 +109,24 @@ async fn a_restart_replaces_each_instance() {
 async fn a_worker_process_runs_beside_web() {
     let engine = Engine::start().await;
     let shop = engine.app_with(json!({ "name": "shop", "drain_seconds": 1 })).await;
-    let files = files::saying("hello")
-        .with("Procfile", "web: /app/serve\nworker: echo \"at work\"; exec sleep 1000\nrelease: echo \"migrating\"\n");
+    let files = files::saying("hello").with(
+        "Procfile",
+        "web: /app/serve\nworker: echo \"at work\"; exec sleep 1000\nrelease: echo \"migrating\"\n",
+    );
     let output = shop.push(&files).await.must_succeed();
-    assert!(output.contains("migrating"), "the release command runs before the switch:\n{output}");
+    assert!(
+        output.contains("migrating"),
+        "the release command runs before the switch:\n{output}"
+    );
 
     shop.scale(json!({ "worker": 1 })).await;
 
     wait_until("the worker's line is in the log", Duration::from_secs(60), || async {
-        engine.api().get_text(&shop.path("/logs?process=worker")).await.contains("at work")
+        engine
+            .api()
+            .get_text(&shop.path("/logs?process=worker"))
+            .await
+            .contains("at work")
     })
     .await;
     assert_eq!(shop.containers().len(), 2);

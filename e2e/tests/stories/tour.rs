@@ -15,12 +15,18 @@ struct Block {
 /// The blocks of the section "A five-minute tour".
 fn blocks() -> Vec<Block> {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let tour = readme.split("## A five-minute tour").nth(1).expect("the README has a tour");
+    let tour = readme
+        .split("## A five-minute tour")
+        .nth(1)
+        .expect("the README has a tour");
     let tour = tour.split("\n## ").next().unwrap();
     let mut blocks: Vec<Block> = Vec::new();
     for fence in tour.split("\n```").skip(1) {
         if let Some(typed) = fence.strip_prefix("sh\n") {
-            blocks.push(Block { typed: typed.to_owned(), shown: String::new() });
+            blocks.push(Block {
+                typed: typed.to_owned(),
+                shown: String::new(),
+            });
         } else if let Some(shown) = fence.strip_prefix("text\n") {
             blocks.last_mut().expect("an output follows what was typed").shown = shown.to_owned();
         }
@@ -58,8 +64,15 @@ fn script(engine: &Engine, blocks: &[Block]) -> String {
     for (n, block) in blocks.iter().enumerate() {
         let mut typed = block.typed.replace("localhost:8700", &format!("localhost:{api_port}"));
         typed = typed.replace("localhost:8080", &format!("localhost:{router_port}"));
-        for line in typed.lines().filter(|line| !line.starts_with("make ") && !line.starts_with("export PATH=")) {
-            let line = if line.ends_with(" -t") { format!("timeout -s INT 5 {line}") } else { line.to_owned() };
+        for line in typed
+            .lines()
+            .filter(|line| !line.starts_with("make ") && !line.starts_with("export PATH="))
+        {
+            let line = if line.ends_with(" -t") {
+                format!("timeout -s INT 5 {line}")
+            } else {
+                line.to_owned()
+            };
             script.push_str(&line);
             script.push('\n');
         }
@@ -76,7 +89,10 @@ async fn the_readmes_tour_works_as_it_stands() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join(".windlass")).unwrap();
     let token = engine.windlassd(&["setup-token"]).await.must_succeed();
-    let token = token.split_whitespace().find(|word| word.starts_with("wls_")).expect("a setup token");
+    let token = token
+        .split_whitespace()
+        .find(|word| word.starts_with("wls_"))
+        .expect("a setup token");
     fs::write(home.path().join(".windlass/setup-token"), token).unwrap();
 
     let output = type_in(home.path(), &script(&engine, &blocks)).await;
@@ -85,7 +101,10 @@ async fn the_readmes_tour_works_as_it_stands() {
     for (n, block) in blocks.iter().enumerate() {
         let (said, after) = rest.split_once(&format!("--- block {n} ends\n")).unwrap_or((rest, ""));
         if let Err(missing) = shows(said, &block.shown) {
-            panic!("the tour says {missing:?} after\n{}\nbut this came:\n{said}", block.typed);
+            panic!(
+                "the tour says {missing:?} after\n{}\nbut this came:\n{said}",
+                block.typed
+            );
         }
         rest = after;
     }
@@ -97,7 +116,12 @@ async fn type_in(home: &Path, script: &str) -> String {
     let programs = program("windlass").parent().unwrap().display().to_string();
     let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");
-    command.current_dir(home).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+        .current_dir(home)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
     command.env("PATH", path).env("HOME", home).env("LANG", "C.UTF-8");
     let mut shell = command.spawn().unwrap();
     shell.stdin.take().unwrap().write_all(script.as_bytes()).await.unwrap();

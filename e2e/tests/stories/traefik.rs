@@ -16,9 +16,15 @@ async fn a_real_traefik_routes_the_same_app() {
         let (traefik, host) = (traefik.address(), shop.host());
         async move { get(&traefik, &host, "/").await.body.trim_end() == text }
     };
-    wait_until("Traefik serves the first release", Duration::from_secs(30), || says("one")).await;
+    wait_until("Traefik serves the first release", Duration::from_secs(30), || {
+        says("one")
+    })
+    .await;
 
     shop.push(&files::saying("two")).await.must_succeed();
-    wait_until("Traefik serves the second release", Duration::from_secs(30), || says("two")).await;
+    wait_until("Traefik serves the second release", Duration::from_secs(30), || {
+        says("two")
+    })
+    .await;
     assert_eq!(get(&traefik.address(), "other.localhost", "/").await.status, 404);
 }

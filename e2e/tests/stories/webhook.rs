@@ -12,7 +12,12 @@ const SECRET: &str = "It's a Secret to Everybody";
 async fn deliver(engine: &Engine, event: &str, delivery: &str, body: &[u8], secret: &str) -> (u16, String) {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
-    let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let signature: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let request = engine.api().with_token(None).request(Method::POST, "/webhooks/github");
     let answer = request
         .header("content-type", "application/json")
@@ -44,21 +49,44 @@ async fn a_signed_push_is_deployed_once() {
     let repo = GitRepo::new();
     let commit = repo.commit(&files::saying("hooked")).await;
     server.receive(&repo, "main").await;
-    let shop = engine.app_with(json!({ "name": "shop", "repo_url": server.url() })).await;
-    engine.api().put(&shop.path("/webhook"), json!({ "secret": SECRET })).await.must_be(200);
+    let shop = engine
+        .app_with(json!({ "name": "shop", "repo_url": server.url() }))
+        .await;
+    engine
+        .api()
+        .put(&shop.path("/webhook"), json!({ "secret": SECRET }))
+        .await
+        .must_be(200);
     let payload = push_of(&server.url(), &commit);
 
-    let (status, body) = deliver(&engine, "push", "797827e4-f83f-53ee-9962-5d8cca7603fc", &payload, SECRET).await;
+    let (status, body) = deliver(
+        &engine,
+        "push",
+        "797827e4-f83f-53ee-9962-5d8cca7603fc",
+        &payload,
+        SECRET,
+    )
+    .await;
     assert!((200..300).contains(&status), "{status} {body}");
     let deployment = eventually("there is a deployment", std::time::Duration::from_secs(10), || async {
         shop.list("deployments").await.into_iter().next()
     })
     .await;
     let ended = shop.succeeded(&deployment).await;
-    assert_eq!((ended["trigger"].as_str(), ended["commit"].as_str()), (Some("webhook"), Some(commit.as_str())));
+    assert_eq!(
+        (ended["trigger"].as_str(), ended["commit"].as_str()),
+        (Some("webhook"), Some(commit.as_str()))
+    );
     shop.must_say("hooked").await;
 
-    let (status, body) = deliver(&engine, "push", "797827e4-f83f-53ee-9962-5d8cca7603fc", &payload, SECRET).await;
+    let (status, body) = deliver(
+        &engine,
+        "push",
+        "797827e4-f83f-53ee-9962-5d8cca7603fc",
+        &payload,
+        SECRET,
+    )
+    .await;
     assert!((200..300).contains(&status), "a redelivery is welcome: {status} {body}");
     assert_eq!(shop.list("deployments").await.len(), 1);
 }
@@ -68,7 +96,11 @@ async fn a_push_with_a_wrong_signature_is_refused() {
     let engine = Engine::start_with(EngineOptions::default().allowing_local_repositories()).await;
     let url = "https://github.com/woodpecker-ci/woodpecker.git";
     let shop = engine.app_with(json!({ "name": "shop", "repo_url": url })).await;
-    engine.api().put(&shop.path("/webhook"), json!({ "secret": SECRET })).await.must_be(200);
+    engine
+        .api()
+        .put(&shop.path("/webhook"), json!({ "secret": SECRET }))
+        .await
+        .must_be(200);
     let payload = include_bytes!("../fixtures/github-push.json");
 
     let (status, body) = deliver(&engine, "push", "1", payload, "another secret").await;
@@ -85,11 +117,27 @@ async fn a_push_with_a_wrong_signature_is_refused() {
 async fn events_of_no_interest_are_welcome() {
     let engine = Engine::start().await;
     let url = "https://github.com/woodpecker-ci/woodpecker.git";
-    let shop = engine.app_with(json!({ "name": "shop", "repo_url": url, "branch": "release" })).await;
-    engine.api().put(&shop.path("/webhook"), json!({ "secret": SECRET })).await.must_be(200);
+    let shop = engine
+        .app_with(json!({ "name": "shop", "repo_url": url, "branch": "release" }))
+        .await;
+    engine
+        .api()
+        .put(&shop.path("/webhook"), json!({ "secret": SECRET }))
+        .await
+        .must_be(200);
 
-    let push_to_main = deliver(&engine, "push", "1", include_bytes!("../fixtures/github-push.json"), SECRET).await;
+    let push_to_main = deliver(
+        &engine,
+        "push",
+        "1",
+        include_bytes!("../fixtures/github-push.json"),
+        SECRET,
+    )
+    .await;
 
     assert!((200..300).contains(&push_to_main.0), "{push_to_main:?}");
-    assert!(shop.list("deployments").await.is_empty(), "main is not the app's branch");
+    assert!(
+        shop.list("deployments").await.is_empty(),
+        "main is not the app's branch"
+    );
 }
