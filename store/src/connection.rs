@@ -1,12 +1,29 @@
-//! The connection to Postgres.
+//! The connection to Postgres: few connections, made when they are needed, replaced when they break.
 
-use std::sync::Arc;
+use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 
-use sqlx::postgres::PgPool;
-use tokio::sync::broadcast;
-use windlass_domain::Secret;
+use sqlx::{
+    Connection, PgConnection, Postgres, Transaction,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+use tokio::sync::{Mutex, broadcast};
+use windlass_domain::{AppId, Secret};
 
-use crate::Event;
+use crate::{ConnectError, Event, MigrateError, StoreError, events::EVENT_BUFFER, seal::Sealer};
+
+static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// How long a caller waits for a connection before the answer is "unavailable".
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// When an unused connection is given back: an idle engine holds the one that listens, and no other.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Session settings of every connection: nothing may hang, and nothing may hold a lock while it does.
+const SESSION: [(&str, &str); 3] = [
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+];
 
 /// Where the database is and how it is used.
 #[derive(Debug, Clone)]
@@ -27,5 +44,65 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) pool: PgPool,
+    /// How to connect, without the limits of [`SESSION`].
+    pub(crate) server: PgConnectOptions,
+    pub(crate) sealer: Sealer,
     pub(crate) events: broadcast::Sender<Event>,
+    /// How many lines each app's run log may still get before it is trimmed.
+    pub(crate) run_log_room: Mutex<HashMap<AppId, u32>>,
+}
+
+impl Store {
+    /// Takes the options. Connections are made when they are needed, and made again when Postgres comes back, so that an
+    /// unreachable server is no error here: ask [`Store::ping`].
+    pub async fn connect(options: StoreOptions) -> Result<Self, ConnectError> {
+        let server = PgConnectOptions::from_str(&options.url)
+            .map_err(ConnectError::Url)?
+            .application_name("windlassd");
+        let sealer = Sealer::new(&options.master_key)?;
+        let pool = PgPoolOptions::new()
+            .min_connections(0)
+            .max_connections(options.max_connections.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
+            // One round trip more, but a restarted Postgres costs no caller an error.
+            .test_before_acquire(true)
+            .connect_lazy_with(server.clone().options(SESSION));
+        let inner = Inner {
+            pool,
+            server,
+            sealer,
+            events: broadcast::Sender::new(EVENT_BUFFER),
+            run_log_room: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Brings the schema up to date, one process at a time (advisory lock), however long that takes.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut connection = PgConnection::connect_with(&self.inner.server)
+            .await
+            .map_err(|error| MigrateError(error.into()))?;
+        MIGRATOR.run(&mut connection).await.map_err(MigrateError)?;
+        connection.close().await.map_err(|error| MigrateError(error.into()))
+    }
+
+    /// Whether Postgres answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query!("select 1 as one").fetch_one(&self.inner.pool).await?;
+        Ok(())
+    }
+
+    /// Gives all connections back. Everything that is asked afterwards is [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        Ok(self.inner.pool.begin().await?)
+    }
 }

@@ -1,11 +1,21 @@
 //! Deployments as the API sees them: asked for, listed, cancelled.
 
 use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
 use windlass_domain::{
-    AppId, CommitSha, DeploymentId, DeploymentKind, DeploymentStatus, Failure, ReleaseVersion, Step, TeamId, TokenId,
+    AppId, CommitSha, DeploymentId, DeploymentKind, DeploymentStatus, Failure, LogSource, ReleaseVersion, Step, TeamId,
+    TokenId,
 };
 
-use crate::StoreError;
+use crate::{
+    Event, Page, PageOf, Store, StoreError,
+    deployment_log::append,
+    error::{unreadable, word},
+    events::notify,
+    releases::version,
+    text::storable,
+};
 
 /// What led to a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,28 +137,270 @@ pub enum CancelOutcome {
     NotFound,
 }
 
-/// Why a rollback was not begun.
-#[derive(Debug, thiserror::Error)]
-pub enum RollbackError {
-    /// There is no such app, or it is being deleted.
-    #[error("there is no such app")]
-    NoSuchApp,
-    /// Nothing is live that one could go back from.
-    #[error("no release is live")]
-    NoLiveRelease,
-    /// There is no such release.
-    #[error("there is no release {0}")]
-    NoSuchRelease(ReleaseVersion),
-    /// The live release is the first that ever was.
-    #[error("there is no earlier release")]
-    NothingBefore,
-    /// The release's image was removed.
-    #[error("the image of release {0} was removed")]
-    ImageGone(ReleaseVersion),
-    /// The release is live.
-    #[error("the release is live already")]
-    AlreadyLive,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// Rows of deployments; the tail says which.
+macro_rules! select_deployments {
+    ($tail:tt $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            $crate::deployments::RawDeployment,
+            r#"select d.id, d.app_id, d.team_id, d.kind as "kind: sqlx::types::Json<windlass_domain::DeploymentKind>",
+                      d.trigger, d.commit_id, d.reference, d.message, d.status, d.step, d.attempt,
+                      r.version as "release?", d.failure as "failure: sqlx::types::Json<windlass_domain::Failure>",
+                      d.superseded_by, (c.deployment_id is not null) as "cancel_requested!",
+                      d.created_at, d.started_at, d.finished_at
+               from deployments d
+               left join releases r on r.deployment_id = d.id
+               left join deployment_cancels c on c.deployment_id = d.id "# + $tail
+            $(, $arg)*
+        )
+    };
+}
+pub(crate) use select_deployments;
+
+pub(crate) struct RawDeployment {
+    pub(crate) id: Uuid,
+    pub(crate) app_id: Uuid,
+    pub(crate) team_id: Uuid,
+    pub(crate) kind: Json<DeploymentKind>,
+    pub(crate) trigger: String,
+    pub(crate) commit_id: Option<String>,
+    pub(crate) reference: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) status: String,
+    pub(crate) step: Option<String>,
+    pub(crate) attempt: i32,
+    pub(crate) release: Option<i32>,
+    pub(crate) failure: Option<Json<Failure>>,
+    pub(crate) superseded_by: Option<Uuid>,
+    pub(crate) cancel_requested: bool,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<RawDeployment> for DeploymentRow {
+    type Error = StoreError;
+
+    fn try_from(raw: RawDeployment) -> Result<Self, StoreError> {
+        let step = |name: String| word("step", &name, Step::parse);
+        Ok(Self {
+            id: DeploymentId::from_uuid(raw.id),
+            app: AppId::from_uuid(raw.app_id),
+            team: TeamId::from_uuid(raw.team_id),
+            kind: raw.kind.0,
+            trigger: word("trigger", &raw.trigger, Trigger::parse)?,
+            commit: commit(raw.commit_id)?,
+            reference: raw.reference,
+            message: raw.message,
+            status: word("status", &raw.status, DeploymentStatus::parse)?,
+            step: raw.step.map(step).transpose()?,
+            attempt: raw.attempt,
+            release: raw.release.map(version).transpose()?,
+            failure: raw.failure.map(|failure| failure.0),
+            superseded_by: raw.superseded_by.map(DeploymentId::from_uuid),
+            cancel_requested: raw.cancel_requested,
+            created_at: raw.created_at,
+            started_at: raw.started_at,
+            finished_at: raw.finished_at,
+        })
+    }
+}
+
+/// Reads a commit id.
+pub(crate) fn commit(text: Option<String>) -> Result<Option<CommitSha>, StoreError> {
+    text.map(|text| text.parse().map_err(unreadable)).transpose()
+}
+
+impl Store {
+    /// Asks for a deployment. None: no such app, or it is being deleted.
+    pub async fn create_deployment(
+        &self,
+        team: TeamId,
+        app: AppId,
+        new: NewDeployment,
+    ) -> Result<Option<DeploymentRow>, StoreError> {
+        let mut tx = self.begin().await?;
+        let row = insert_deployment(&mut tx, team, app, &new).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// The app's deployments, newest first.
+    pub async fn list_deployments(
+        &self,
+        team: TeamId,
+        app: AppId,
+        page: Page,
+    ) -> Result<PageOf<DeploymentRow>, StoreError> {
+        let rows = select_deployments!(
+            "where d.app_id = $1 and d.team_id = $2 and ($3::uuid is null or d.id < $3) order by d.id desc limit $4",
+            app.uuid(),
+            team.uuid(),
+            page.after,
+            page.fetch()
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let rows: Result<Vec<DeploymentRow>, _> = rows.into_iter().map(DeploymentRow::try_from).collect();
+        Ok(page.cut(rows?, |row| row.id.uuid()))
+    }
+
+    /// One deployment of the app.
+    pub async fn deployment(
+        &self,
+        team: TeamId,
+        app: AppId,
+        deployment: DeploymentId,
+    ) -> Result<Option<DeploymentRow>, StoreError> {
+        let row = select_deployments!(
+            "where d.id = $1 and d.app_id = $2 and d.team_id = $3",
+            deployment.uuid(),
+            app.uuid(),
+            team.uuid()
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        row.map(DeploymentRow::try_from).transpose()
+    }
+
+    /// The steps of all attempts, in the order they began.
+    pub async fn deployment_steps(&self, team: TeamId, deployment: DeploymentId) -> Result<Vec<StepRow>, StoreError> {
+        let rows = sqlx::query!(
+            "select step, attempt, started_at, finished_at, outcome from deployment_steps
+             where deployment_id = $1 and team_id = $2 order by attempt, started_at",
+            deployment.uuid(),
+            team.uuid()
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(StepRow {
+                    step: word("step", &row.step, Step::parse)?,
+                    attempt: row.attempt,
+                    started_at: row.started_at,
+                    finished_at: row.finished_at,
+                    outcome: row.outcome,
+                })
+            })
+            .collect()
+    }
+
+    /// Cancels a waiting deployment at once; asks the worker of a running one to stop.
+    pub async fn request_cancel(
+        &self,
+        team: TeamId,
+        app: AppId,
+        deployment: DeploymentId,
+        by: TokenId,
+    ) -> Result<CancelOutcome, StoreError> {
+        let mut tx = self.begin().await?;
+        let status = sqlx::query_scalar!(
+            "select status from deployments where id = $1 and app_id = $2 and team_id = $3 for no key update",
+            deployment.uuid(),
+            app.uuid(),
+            team.uuid()
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(status) = status else {
+            return Ok(CancelOutcome::NotFound);
+        };
+        let status = word("status", &status, DeploymentStatus::parse)?;
+        if status.is_terminal() {
+            return Ok(CancelOutcome::AlreadyOver(status));
+        }
+        mark_cancelled(&mut tx, deployment, Some(by)).await?;
+        if status == DeploymentStatus::Pending {
+            end_pending(&mut tx, deployment).await?;
+        }
+        notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        let row = select_deployments!("where d.id = $1", deployment.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(CancelOutcome::Requested(Box::new(row.try_into()?)))
+    }
+}
+
+/// Makes a deployment and tells of it; none: no such app of the team, or it is being deleted.
+pub(crate) async fn insert_deployment(
+    connection: &mut PgConnection,
+    team: TeamId,
+    app: AppId,
+    new: &NewDeployment,
+) -> Result<Option<DeploymentRow>, StoreError> {
+    let id = DeploymentId::generate();
+    // The lock keeps a deletion from overlooking this deployment.
+    let done = sqlx::query!(
+        "insert into deployments (id, team_id, app_id, kind, trigger, commit_id, reference, message, created_by)
+         select $3, a.team_id, a.id, $4, $5, $6, $7, $8, $9
+         from (select id, team_id from apps where id = $1 and team_id = $2 and deleting_at is null for share) a",
+        app.uuid(),
+        team.uuid(),
+        id.uuid(),
+        Json(&new.kind) as _,
+        new.trigger.as_str(),
+        new.commit.as_ref().map(CommitSha::as_str),
+        new.reference.as_deref().map(storable),
+        new.message.as_deref().map(storable),
+        new.by.map(TokenId::uuid),
+    )
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(None);
+    }
+    notify(connection, Event::Deployment { app, deployment: id }).await?;
+    let row = select_deployments!("where d.id = $1", id.uuid())
+        .fetch_one(connection)
+        .await?;
+    Ok(Some(row.try_into()?))
+}
+
+/// Cancels all that waits for the app, and asks the worker of what runs to stop.
+pub(crate) async fn cancel_all(connection: &mut PgConnection, app: AppId) -> Result<(), sqlx::Error> {
+    let open = sqlx::query!(
+        "select id, status from deployments where app_id = $1 and status in ('pending', 'running')
+         order by id for no key update",
+        app.uuid()
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in open {
+        let deployment = DeploymentId::from_uuid(row.id);
+        mark_cancelled(connection, deployment, None).await?;
+        if row.status == DeploymentStatus::Pending.as_str() {
+            end_pending(connection, deployment).await?;
+        }
+        notify(connection, Event::Deployment { app, deployment }).await?;
+    }
+    Ok(())
+}
+
+async fn mark_cancelled(
+    connection: &mut PgConnection,
+    deployment: DeploymentId,
+    by: Option<TokenId>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into deployment_cancels (deployment_id, team_id, requested_by)
+         select id, team_id, $2 from deployments where id = $1 on conflict do nothing",
+        deployment.uuid(),
+        by.map(TokenId::uuid)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn end_pending(connection: &mut PgConnection, deployment: DeploymentId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update deployments set status = 'cancelled', finished_at = now() where id = $1 and status = 'pending'",
+        deployment.uuid()
+    )
+    .execute(&mut *connection)
+    .await?;
+    let line = (LogSource::Windlass, " !     Cancelled before it began".to_owned());
+    append(connection, deployment, &[line]).await?;
+    Ok(())
 }

@@ -121,6 +121,11 @@ pub(crate) fn word<T>(what: &'static str, word: &str, parse: impl Fn(&str) -> Op
     })
 }
 
+/// Reads a number that is never negative.
+pub(crate) fn count(number: i32) -> Result<u32, StoreError> {
+    u32::try_from(number).map_err(unreadable)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +134,13 @@ mod tests {
     fn a_lost_connection_is_unavailable_and_a_bad_row_is_internal() {
         let lost = sqlx::Error::Io(std::io::Error::other("gone"));
         assert!(matches!(StoreError::from(lost), StoreError::Unavailable(_)));
-        assert!(matches!(StoreError::from(sqlx::Error::PoolTimedOut), StoreError::Unavailable(_)));
-        assert!(matches!(StoreError::from(sqlx::Error::RowNotFound), StoreError::Internal(_)));
+        assert!(matches!(
+            StoreError::from(sqlx::Error::PoolTimedOut),
+            StoreError::Unavailable(_)
+        ));
+        assert!(matches!(
+            StoreError::from(sqlx::Error::RowNotFound),
+            StoreError::Internal(_)
+        ));
     }
 }

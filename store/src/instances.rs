@@ -3,7 +3,14 @@
 use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
-use windlass_domain::{AppId, InstanceId, InstanceState, ProcessType, ReleaseId, ReleaseVersion};
+use uuid::Uuid;
+use windlass_domain::{AppId, InstanceId, InstanceState, ProcessType, ReleaseId, ReleaseVersion, TeamId};
+
+use crate::{
+    Store, StoreError,
+    error::{count, unreadable, word},
+    releases::version,
+};
 
 /// An instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,4 +49,91 @@ pub struct InstanceRow {
     pub finished_at: Option<DateTime<Utc>>,
     /// How far its log was collected, in nanoseconds since 1970.
     pub log_cursor_ns: i64,
+}
+
+/// Rows of instances; the tail says which.
+macro_rules! select_instances {
+    ($tail:tt $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            $crate::instances::RawInstance,
+            r#"select i.id, i.app_id, i.release_id, r.version, i.process, i.n, i.restart_seq, i.state, i.container_id,
+                      i.address, i.exit_code, i.reason, i.created_at, i.healthy_at, i.draining_at, i.finished_at,
+                      i.log_cursor_ns
+               from instances i
+               join releases r on r.id = i.release_id "# + $tail
+            $(, $arg)*
+        )
+    };
+}
+pub(crate) use select_instances;
+
+pub(crate) struct RawInstance {
+    pub(crate) id: Uuid,
+    pub(crate) app_id: Uuid,
+    pub(crate) release_id: Uuid,
+    pub(crate) version: i32,
+    pub(crate) process: String,
+    pub(crate) n: i32,
+    pub(crate) restart_seq: i32,
+    pub(crate) state: String,
+    pub(crate) container_id: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) reason: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) healthy_at: Option<DateTime<Utc>>,
+    pub(crate) draining_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) log_cursor_ns: i64,
+}
+
+impl TryFrom<RawInstance> for InstanceRow {
+    type Error = StoreError;
+
+    fn try_from(raw: RawInstance) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: InstanceId::from_uuid(raw.id),
+            app: AppId::from_uuid(raw.app_id),
+            release: ReleaseId::from_uuid(raw.release_id),
+            version: version(raw.version)?,
+            process: raw.process.parse().map_err(unreadable)?,
+            n: count(raw.n)?,
+            restart_seq: raw.restart_seq,
+            state: word("instance state", &raw.state, InstanceState::parse)?,
+            container: raw.container_id,
+            address: raw.address.as_deref().map(address).transpose()?,
+            exit_code: raw.exit_code,
+            reason: raw.reason,
+            created_at: raw.created_at,
+            healthy_at: raw.healthy_at,
+            draining_at: raw.draining_at,
+            finished_at: raw.finished_at,
+            log_cursor_ns: raw.log_cursor_ns,
+        })
+    }
+}
+
+/// Reads an address.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, StoreError> {
+    text.parse().map_err(unreadable)
+}
+
+impl Store {
+    /// The app's live instances, and the last 20 that ended within the hour; by process type, oldest first.
+    pub async fn list_instances(&self, team: TeamId, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
+        let rows = select_instances!(
+            "where i.app_id = $1 and i.team_id = $2
+               and (i.state in ('starting', 'healthy', 'unhealthy', 'draining')
+                    or i.id in (select e.id from instances e
+                                where e.app_id = $1 and e.state in ('crashed', 'stopped')
+                                  and e.finished_at > now() - interval '1 hour'
+                                order by e.id desc limit 20))
+             order by i.process, i.id",
+            app.uuid(),
+            team.uuid()
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter().map(InstanceRow::try_from).collect()
+    }
 }

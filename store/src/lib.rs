@@ -8,6 +8,7 @@
 mod apps;
 mod config;
 mod connection;
+mod deployment_log;
 mod deployments;
 mod error;
 mod events;
@@ -16,8 +17,11 @@ mod installation;
 mod instances;
 mod page;
 mod releases;
+mod rollback;
 mod run_log;
-mod stubs;
+mod seal;
+mod text;
+mod token;
 mod tokens;
 mod webhooks;
 pub mod work;
@@ -25,18 +29,19 @@ pub mod work;
 pub use apps::{AppRow, CreateAppError, NewApp};
 pub use config::{Config, ConfigPatched};
 pub use connection::{Store, StoreOptions};
-pub use deployments::{CancelOutcome, DeploymentRow, NewDeployment, RollbackError, StepRow, Trigger};
-pub use error::{ConnectError, MigrateError, StoreError};
+pub use deployments::{CancelOutcome, DeploymentRow, NewDeployment, StepRow, Trigger};
+pub use error::{ConnectError, MigrateError, SealError, StoreError};
 pub use events::Event;
 pub use formation::{FormationRow, ScaleError};
 pub use installation::Installation;
 pub use instances::InstanceRow;
 pub use page::{Page, PageOf};
 pub use releases::ReleaseRow;
+pub use rollback::RollbackError;
 pub use run_log::RunLogRow;
 pub use tokens::{Actor, TokenRow};
 pub use webhooks::{Delivered, Delivery, DeliveryRecord, WebhookTarget};
 pub use work::{
-    AppWork, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome, RunLogBatch,
-    WorkerId,
+    AppWork, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome,
+    RunLogBatch, WorkerId,
 };

@@ -65,6 +65,13 @@ mod tests {
     #[test]
     fn a_limit_of_nothing_or_of_everything_is_brought_into_range() {
         assert_eq!(Page { after: None, limit: 0 }.fetch(), 2);
-        assert_eq!(Page { after: None, limit: u32::MAX }.fetch(), 1001);
+        assert_eq!(
+            Page {
+                after: None,
+                limit: u32::MAX
+            }
+            .fetch(),
+            1001
+        );
     }
 }

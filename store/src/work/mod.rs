@@ -1,9 +1,16 @@
 //! What the worker asks: over all teams, because it is the machine itself that works. Every write to a deployment names the
 //! attempt that was claimed, and does nothing once another worker has taken over.
 
+mod claim;
+mod converge;
+mod images;
+mod instances;
+mod progress;
+mod releases;
+mod run_log;
 mod types;
 
 pub use types::{
-    AppWork, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome, RunLogBatch,
-    WorkerId,
+    AppWork, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome,
+    RunLogBatch, WorkerId,
 };

@@ -1,0 +1,195 @@
+//! Who works on which deployment: claims, leases and the rules by which a newer deployment takes the place of those that wait.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use windlass_domain::{AppId, DeploymentId, LogSource};
+
+use super::{
+    images::image_of,
+    types::{Claim, Heartbeat, WorkerId},
+};
+use crate::{
+    AppRow, DeploymentRow, Event, ReleaseRow, Store, StoreError, apps::select_apps, deployment_log::append,
+    deployments::select_deployments, error::Constraint, events::notify, releases::select_releases,
+};
+
+/// How often a lost race for an app is followed by another look: the next one sees that the app is taken.
+const RACES: u32 = 8;
+
+impl Store {
+    /// Takes the oldest deployment that waits or whose worker let its lease expire, but never a second one of an app. Before
+    /// that, those that wait behind a newer one are superseded. All times are those of the database's clock.
+    pub async fn claim_deployment(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
+        for _ in 0..RACES {
+            match self.try_claim(worker, lease).await {
+                Err(StoreError::Internal(error)) if Constraint::violated(&error) == Some(Constraint::OneRunning) => {}
+                answer => return answer,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn try_claim(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
+        let mut tx = self.begin().await?;
+        supersede(&mut tx).await?;
+        let taken = take_oldest(&mut tx, worker, lease).await?;
+        let claim = match taken {
+            Some(deployment) => Some(load_claim(&mut tx, deployment).await?),
+            None => None,
+        };
+        tx.commit().await?;
+        Ok(claim)
+    }
+
+    /// How long the oldest waiting deployment has waited.
+    pub async fn oldest_pending_age(&self) -> Result<Option<Duration>, StoreError> {
+        let seconds = sqlx::query_scalar!(
+            r#"select extract(epoch from now() - min(created_at))::float8 as "seconds"
+               from deployments where status = 'pending'"#
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
+    }
+
+    /// Renews the lease and asks whether to go on. An expired lease that nobody else took can be renewed.
+    pub async fn heartbeat(
+        &self,
+        worker: WorkerId,
+        deployment: DeploymentId,
+        attempt: i32,
+        lease: Duration,
+    ) -> Result<Heartbeat, StoreError> {
+        let cancel_requested = sqlx::query_scalar!(
+            r#"update deployments d set lease_until = now() + make_interval(secs => $4)
+               where id = $1 and attempt = $2 and lease_holder = $3 and status = 'running'
+               returning exists(select from deployment_cancels c where c.deployment_id = d.id) as "cancel_requested!""#,
+            deployment.uuid(),
+            attempt,
+            worker.0,
+            lease.as_secs_f64()
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(cancel_requested.map_or(Heartbeat::Lost, |cancel_requested| Heartbeat::Held { cancel_requested }))
+    }
+
+    /// Hands a deployment over, as a worker does that shuts down: another may claim it at once.
+    pub async fn release_deployment(&self, deployment: DeploymentId, attempt: i32) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let app = sqlx::query_scalar!(
+            "update deployments set lease_until = now() where id = $1 and attempt = $2 and status = 'running'
+             returning app_id",
+            deployment.uuid(),
+            attempt
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(app) = app {
+            let app = AppId::from_uuid(app);
+            notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        }
+        tx.commit().await?;
+        Ok(app.is_some())
+    }
+}
+
+/// Ends what waits behind a newer deployment: a push or fetch takes the place of older pushes, fetches and config changes (it
+/// is built with the newest config vars), a config change that of older config changes, a rollback that of everything.
+async fn supersede(connection: &mut PgConnection) -> Result<(), StoreError> {
+    // Both the older and the newer ones are locked, lest the newer one be cancelled at this moment. Rows that another claimer
+    // has locked are its own business.
+    let ended = sqlx::query!(
+        r#"with waiting as materialized (
+               select d.id, d.app_id, d.kind->>'type' as type from deployments d
+               where d.status = 'pending'
+                 and exists (select from deployments o
+                             where o.app_id = d.app_id and o.status = 'pending' and o.id <> d.id)
+               order by d.id for no key update skip locked
+           ), outdated as (
+               select o.id,
+                      (select n.id from waiting n
+                       where n.app_id = o.app_id and n.id > o.id
+                         and (n.type = 'rollback'
+                              or n.type in ('push', 'fetch') and o.type in ('push', 'fetch', 'config')
+                              or n.type = 'config' and o.type = 'config')
+                       order by n.id desc limit 1) as newer
+               from waiting o
+           )
+           update deployments d set status = 'superseded', superseded_by = outdated.newer, finished_at = now()
+           from outdated where d.id = outdated.id and outdated.newer is not null
+           returning d.id, d.app_id, outdated.newer as "newer!""#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in ended {
+        let deployment = DeploymentId::from_uuid(row.id);
+        let newer = DeploymentId::from_uuid(row.newer);
+        let line = (LogSource::Windlass, format!(" !     Superseded by {newer}"));
+        append(connection, deployment, &[line]).await?;
+        let app = AppId::from_uuid(row.app_id);
+        notify(connection, Event::Deployment { app, deployment }).await?;
+    }
+    Ok(())
+}
+
+/// The claim itself, in one statement. Two workers that take two deployments of one app at once meet at the unique index.
+async fn take_oldest(
+    connection: &mut PgConnection,
+    worker: WorkerId,
+    lease: Duration,
+) -> Result<Option<Uuid>, StoreError> {
+    let taken = sqlx::query!(
+        "update deployments
+         set status = 'running', attempt = attempt + 1, lease_holder = $1,
+             lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now())
+         where id = (
+             select d.id from deployments d
+             where d.status = 'running' and d.lease_until < now()
+                or d.status = 'pending'
+                   and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running')
+             order by d.id limit 1 for no key update skip locked
+         )
+         returning id, app_id",
+        worker.0,
+        lease.as_secs_f64()
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(taken) = taken else { return Ok(None) };
+    sqlx::query!(
+        "update deployment_steps set finished_at = now(), outcome = 'abandoned'
+         where deployment_id = $1 and finished_at is null",
+        taken.id
+    )
+    .execute(&mut *connection)
+    .await?;
+    let event = Event::Deployment {
+        app: AppId::from_uuid(taken.app_id),
+        deployment: DeploymentId::from_uuid(taken.id),
+    };
+    notify(connection, event).await?;
+    Ok(Some(taken.id))
+}
+
+async fn load_claim(connection: &mut PgConnection, deployment: Uuid) -> Result<Claim, StoreError> {
+    let row = select_deployments!("where d.id = $1", deployment)
+        .fetch_one(&mut *connection)
+        .await?;
+    let deployment = DeploymentRow::try_from(row)?;
+    let app = select_apps!("where a.id = $1", deployment.app.uuid())
+        .fetch_one(&mut *connection)
+        .await?;
+    let release = select_releases!("where r.deployment_id = $1", deployment.id.uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok(Claim {
+        app: AppRow::try_from(app)?,
+        attempt: deployment.attempt,
+        image: image_of(connection, deployment.id).await?,
+        release: release.map(ReleaseRow::try_from).transpose()?,
+        deployment,
+    })
+}

@@ -1,0 +1,167 @@
+//! Instances as the worker records them, and the routes that follow from them.
+
+use std::net::SocketAddr;
+
+use windlass_domain::{AppId, AppName, InstanceId, InstanceState, Upstream};
+
+use super::types::{InstanceEnd, NewInstance};
+use crate::{
+    Event, InstanceRow, Store, StoreError,
+    error::unreadable,
+    events::notify,
+    instances::{RawInstance, address, select_instances},
+    text::storable,
+};
+
+impl Store {
+    /// Records an instance that is about to be started.
+    pub async fn insert_instance(&self, new: NewInstance) -> Result<InstanceRow, StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!(
+            "insert into instances (id, team_id, app_id, release_id, process, n, restart_seq, state)
+             select $1, team_id, id, $3, $4, $5, $6, 'starting' from apps where id = $2",
+            new.id.uuid(),
+            new.app.uuid(),
+            new.release.uuid(),
+            new.process.as_str(),
+            i32::try_from(new.n).unwrap_or(i32::MAX),
+            new.restart_seq
+        )
+        .execute(&mut *tx)
+        .await?;
+        notify(&mut tx, Event::App(new.app)).await?;
+        let row = select_instances!("where i.id = $1", new.id.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        row.try_into()
+    }
+
+    /// Records an instance's container and where it listens.
+    pub async fn set_instance_container(
+        &self,
+        instance: InstanceId,
+        container: &str,
+        address: Option<SocketAddr>,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update instances set container_id = $2, address = $3 where id = $1",
+            instance.uuid(),
+            container,
+            address.map(|address| address.to_string())
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Moves an instance to another state. What has ended stays ended, and what drains can only end: such a move is refused
+    /// with false, as is one to the state that it has.
+    pub async fn set_instance_state(
+        &self,
+        instance: InstanceId,
+        state: InstanceState,
+        end: InstanceEnd,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let app = sqlx::query_scalar!(
+            "update instances
+             set state = $2,
+                 exit_code = coalesce($3, exit_code),
+                 reason = coalesce($4, reason),
+                 healthy_at = case when $2 = 'healthy' then coalesce(healthy_at, now()) else healthy_at end,
+                 draining_at = case when $2 = 'draining' then now() else draining_at end,
+                 finished_at = case when $2 in ('crashed', 'stopped') then now() end
+             where id = $1 and state <> $2 and state not in ('crashed', 'stopped')
+               and (state <> 'draining' or $2 in ('crashed', 'stopped'))
+             returning app_id",
+            instance.uuid(),
+            state.as_str(),
+            end.exit_code,
+            end.reason.as_deref().map(storable)
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(app) = app {
+            notify(&mut tx, Event::App(AppId::from_uuid(app))).await?;
+        }
+        tx.commit().await?;
+        Ok(app.is_some())
+    }
+
+    /// The live instances of all apps, for observing them and for collecting their logs.
+    pub async fn live_instances(&self) -> Result<Vec<(InstanceRow, AppName)>, StoreError> {
+        let rows = sqlx::query!(
+            "select i.id, i.app_id, i.release_id, r.version, i.process, i.n, i.restart_seq, i.state, i.container_id,
+                    i.address, i.exit_code, i.reason, i.created_at, i.healthy_at, i.draining_at, i.finished_at,
+                    i.log_cursor_ns, a.name
+             from instances i join releases r on r.id = i.release_id join apps a on a.id = i.app_id
+             where i.state in ('starting', 'healthy', 'unhealthy', 'draining') order by i.id"
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let name = row.name.parse().map_err(unreadable)?;
+                let raw = RawInstance {
+                    id: row.id,
+                    app_id: row.app_id,
+                    release_id: row.release_id,
+                    version: row.version,
+                    process: row.process,
+                    n: row.n,
+                    restart_seq: row.restart_seq,
+                    state: row.state,
+                    container_id: row.container_id,
+                    address: row.address,
+                    exit_code: row.exit_code,
+                    reason: row.reason,
+                    created_at: row.created_at,
+                    healthy_at: row.healthy_at,
+                    draining_at: row.draining_at,
+                    finished_at: row.finished_at,
+                    log_cursor_ns: row.log_cursor_ns,
+                };
+                Ok((raw.try_into()?, name))
+            })
+            .collect()
+    }
+
+    /// What the router shall serve: each app with a live release and the healthy `web` instances of that release. An app
+    /// without any is there too, for the router to answer 503.
+    pub async fn routed_apps(&self) -> Result<Vec<(AppName, Vec<Upstream>)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select a.name, i.id as "instance?", i.address as "address?"
+               from apps a
+               join app_states s on s.app_id = a.id
+               left join instances i
+                 on i.app_id = a.id and i.release_id = s.live_release_id and i.process = 'web'
+                and i.state = 'healthy' and i.address is not null
+               where s.live_release_id is not null and a.deleting_at is null
+               order by a.name, i.n, i.id"#
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let mut apps: Vec<(AppName, Vec<Upstream>)> = Vec::new();
+        for row in rows {
+            if apps.last().is_none_or(|(name, _)| name.as_str() != row.name) {
+                apps.push((row.name.parse().map_err(unreadable)?, Vec::new()));
+            }
+            if let (Some((_, upstreams)), Some(id), Some(text)) = (apps.last_mut(), row.instance, row.address) {
+                upstreams.push(Upstream {
+                    instance: InstanceId::from_uuid(id),
+                    address: address(&text)?,
+                });
+            }
+        }
+        Ok(apps)
+    }
+
+    /// The number of the next table of routes; it only grows.
+    pub async fn next_route_generation(&self) -> Result<u64, StoreError> {
+        let next = sqlx::query_scalar!(r#"select nextval('route_generation') as "next!""#)
+            .fetch_one(self.pool())
+            .await?;
+        u64::try_from(next).map_err(unreadable)
+    }
+}

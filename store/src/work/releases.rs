@@ -1,0 +1,127 @@
+//! Releases come into being here: the next version of the app, once per deployment.
+
+use sqlx::types::Json;
+use windlass_domain::{AppId, DeploymentId, Failure, ReleaseId};
+
+use super::{
+    progress::{Held, hold},
+    types::NewRelease,
+};
+use crate::{
+    Event, ReleaseRow, Store, StoreError,
+    events::notify,
+    releases::select_releases,
+    text::{storable, storable_failure},
+};
+
+impl Store {
+    /// Makes the next release of the app, or returns the one that an earlier attempt made. None: the deployment is no longer
+    /// ours.
+    pub async fn record_release(
+        &self,
+        deployment: DeploymentId,
+        attempt: i32,
+        release: NewRelease,
+    ) -> Result<Option<ReleaseRow>, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(Held { app, team }) = hold(&mut tx, deployment, attempt).await? else {
+            return Ok(None);
+        };
+        sqlx::query!(
+            "insert into releases (id, team_id, app_id, version, deployment_id, image_id, config_version, processes,
+                                   settings, description)
+             select $1, $2, $3, coalesce(max(r.version), 0) + 1, $4, $5, $6, $7, $8, $9
+             from releases r where r.app_id = $3
+             on conflict (deployment_id) do nothing",
+            ReleaseId::generate().uuid(),
+            team,
+            app.uuid(),
+            deployment.uuid(),
+            release.image.uuid(),
+            i32::try_from(release.config_version).unwrap_or(i32::MAX),
+            Json(&release.processes) as _,
+            Json(&release.settings) as _,
+            storable(&release.description)
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "update deployments d set release_id = r.id from releases r where d.id = $1 and r.deployment_id = d.id",
+            deployment.uuid()
+        )
+        .execute(&mut *tx)
+        .await?;
+        notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        let row = select_releases!("where r.deployment_id = $1", deployment.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Some(row.try_into()?))
+    }
+
+    /// Takes a candidate back, if it is still the one.
+    pub async fn clear_candidate(&self, app: AppId, release: ReleaseId) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!(
+            "update app_states set candidate_release_id = null, candidate_failure = null
+             where app_id = $1 and candidate_release_id = $2",
+            app.uuid(),
+            release.uuid()
+        )
+        .execute(&mut *tx)
+        .await?;
+        notify(&mut tx, Event::App(app)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Makes the candidate live. False: it is no longer the candidate, or it was found unfit.
+    pub async fn promote(&self, app: AppId, release: ReleaseId) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query!(
+            "update app_states set live_release_id = $2, candidate_release_id = null
+             where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
+            app.uuid(),
+            release.uuid()
+        )
+        .execute(&mut *tx)
+        .await?;
+        self.tell_of_candidate(tx, (app, release), done.rows_affected() == 1)
+            .await
+    }
+
+    /// Records why the candidate cannot become live. False: it is no longer the candidate, or that is known already.
+    pub async fn fail_candidate(&self, app: AppId, release: ReleaseId, failure: &Failure) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query!(
+            "update app_states set candidate_failure = $3
+             where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
+            app.uuid(),
+            release.uuid(),
+            Json(storable_failure(failure)) as _
+        )
+        .execute(&mut *tx)
+        .await?;
+        self.tell_of_candidate(tx, (app, release), done.rows_affected() == 1)
+            .await
+    }
+
+    /// Wakes those who wait for the fate of a candidate, and commits.
+    async fn tell_of_candidate(
+        &self,
+        mut tx: sqlx::Transaction<'static, sqlx::Postgres>,
+        (app, release): (AppId, ReleaseId),
+        changed: bool,
+    ) -> Result<bool, StoreError> {
+        if !changed {
+            return Ok(false);
+        }
+        let deployment = sqlx::query_scalar!("select deployment_id from releases where id = $1", release.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        let deployment = DeploymentId::from_uuid(deployment);
+        notify(&mut tx, Event::App(app)).await?;
+        notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}

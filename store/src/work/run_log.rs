@@ -1,0 +1,104 @@
+//! The run log as it is collected: batches with their cursor, and a bound per app.
+
+use sqlx::PgConnection;
+use windlass_domain::AppId;
+
+use super::types::RunLogBatch;
+use crate::{Event, Store, StoreError, events::notify, text::storable};
+
+/// An app's log is trimmed each time that it grew by this part of its bound.
+const SLACK: u32 = 10;
+
+impl Store {
+    /// Records lines together with how far the log is collected now. A batch that was recorded before is left out, so that an
+    /// uncertain write can be repeated. Lines of one app become visible in the order of their ids.
+    pub async fn append_run_log(&self, batch: &RunLogBatch) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        if !advance(&mut tx, batch).await? {
+            return Ok(());
+        }
+        insert_lines(&mut tx, batch).await?;
+        let trim = self.needs_trim(batch).await;
+        if trim {
+            trim_log(&mut tx, batch.app, batch.max_lines).await?;
+        }
+        if !batch.lines.is_empty() {
+            notify(&mut tx, Event::RunLog(batch.app)).await?;
+        }
+        tx.commit().await?;
+        let room = (batch.max_lines / SLACK).max(1);
+        let mut rooms = self.inner.run_log_room.lock().await;
+        let left = if trim {
+            room
+        } else {
+            rooms.get(&batch.app).copied().unwrap_or(0)
+        };
+        let lines = if trim { 0 } else { count_lines(batch) };
+        rooms.insert(batch.app, left.saturating_sub(lines));
+        Ok(())
+    }
+
+    /// Whether the batch uses up the room that was left; unknown after a start, and then there is none.
+    async fn needs_trim(&self, batch: &RunLogBatch) -> bool {
+        let rooms = self.inner.run_log_room.lock().await;
+        rooms.get(&batch.app).is_none_or(|left| *left <= count_lines(batch))
+    }
+}
+
+fn count_lines(batch: &RunLogBatch) -> u32 {
+    u32::try_from(batch.lines.len()).unwrap_or(u32::MAX)
+}
+
+/// Moves the cursor; false: the batch was recorded before, or the instance is gone. The lock on the app keeps its lines in
+/// order: a reader that continues after a line must not miss one with a smaller id that is committed later.
+async fn advance(connection: &mut PgConnection, batch: &RunLogBatch) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "select app_id from app_states where app_id = $1 for no key update",
+        batch.app.uuid()
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let done = sqlx::query!(
+        "update instances set log_cursor_ns = $3 where id = $1 and app_id = $2 and log_cursor_ns < $3",
+        batch.instance.uuid(),
+        batch.app.uuid(),
+        batch.cursor_ns
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn insert_lines(connection: &mut PgConnection, batch: &RunLogBatch) -> Result<(), sqlx::Error> {
+    let times: Vec<_> = batch.lines.iter().map(|line| line.at).collect();
+    let streams: Vec<String> = batch.lines.iter().map(|line| line.stream.clone()).collect();
+    let texts: Vec<String> = batch.lines.iter().map(|line| storable(&line.text)).collect();
+    sqlx::query!(
+        "insert into run_log (app_id, team_id, at, process, instance, stream, text)
+         select a.id, a.team_id, line.at, $2, $3, line.stream, line.text
+         from apps a, unnest($4::timestamptz[], $5::text[], $6::text[]) with ordinality as line (at, stream, text, n)
+         where a.id = $1 order by line.n",
+        batch.app.uuid(),
+        batch.process.as_str(),
+        batch.instance_name,
+        &times,
+        &streams,
+        &texts
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Deletes all but the newest lines of an app.
+async fn trim_log(connection: &mut PgConnection, app: AppId, max_lines: u32) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from run_log where app_id = $1
+           and id <= (select id from run_log where app_id = $1 order by id desc offset $2 limit 1)",
+        app.uuid(),
+        i64::from(max_lines)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
