@@ -1,0 +1,170 @@
+//! One build from request to image.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bollard::Docker;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use windlass_domain::{BuildSettings, ConfigKey, Failure, ProcessSpec, Redactor, Secret, SourceTree};
+
+use crate::{
+    BuildEvent, BuilderConfig, Plan, PlanFailure,
+    diagnose::{self, Symptoms},
+    plan,
+    progress::{OutputLimits, Progress},
+    solve::{self, SolveError},
+};
+
+/// Plans and builds revisions. Cheap to clone; clones share the limit of concurrent builds.
+#[derive(Clone)]
+pub struct Builder {
+    pub(crate) docker: Docker,
+    pub(crate) config: Arc<BuilderConfig>,
+    pub(crate) slots: Arc<Semaphore>,
+}
+
+/// What is built.
+pub struct BuildRequest {
+    /// The revision's files.
+    pub tree: Arc<dyn SourceTree>,
+    /// What [`Builder::plan`] decided for them.
+    pub plan: Plan,
+    /// The app's settings.
+    pub settings: BuildSettings,
+    /// The name of the image, `windlass/{app}:{deployment id}`.
+    pub tag: String,
+    /// Labels of the image; they win over labels of the Dockerfile.
+    pub labels: BTreeMap<String, String>,
+    /// The app's config vars: offered as secret mounts (`id=NAME`), or as build args if the settings declare them so.
+    pub config: BTreeMap<ConfigKey, Secret<String>>,
+    /// Builds with different scopes share no cache mount of generated Dockerfiles: the app's id.
+    pub cache_scope: String,
+}
+
+/// A built image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// Its digest, `sha256:…`.
+    pub id: String,
+    /// Process types; a `web` without a command is started by the image's own entry point and command.
+    pub processes: Vec<ProcessSpec>,
+    /// TCP ports that the image exposes, sorted.
+    pub exposed_ports: Vec<u16>,
+    /// Bytes of all its layers.
+    pub size_bytes: u64,
+    /// From the turn of the build to the image.
+    pub duration: Duration,
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The app's fault: the reason, the evidence, the next step.
+    #[error("{}", .0.reason)]
+    Failed(Failure),
+    /// Somebody asked for it.
+    #[error("the build was cancelled")]
+    Cancelled,
+    /// Our own fault, or Docker's.
+    #[error("the Docker Engine did not build")]
+    Engine(#[source] anyhow::Error),
+}
+
+impl Builder {
+    /// A builder on this engine. `docker` has negotiated its API version.
+    pub fn new(docker: Docker, config: BuilderConfig) -> Self {
+        let slots = Arc::new(Semaphore::new(config.max_concurrent.max(1)));
+        Self {
+            docker,
+            config: Arc::new(config),
+            slots,
+        }
+    }
+
+    /// How this tree is built.
+    pub async fn plan(&self, tree: Arc<dyn SourceTree>, settings: &BuildSettings) -> Result<Plan, PlanFailure> {
+        let (settings, config) = (settings.clone(), self.config.clone());
+        let decide = move || plan::decide(&tree, &settings, &config.base_images);
+        match tokio::task::spawn_blocking(decide).await {
+            Ok(decided) => decided,
+            Err(error) => Err(PlanFailure::Read(io::Error::other(error))),
+        }
+    }
+    /// Builds the image. Events arrive while it runs; a receiver that is gone is no reason to stop, a full one slows the build's
+    /// output. When `cancel` fires, the timeout is over or this future is dropped, the engine kills what the build runs.
+    pub async fn build(
+        &self,
+        request: BuildRequest,
+        events: mpsc::Sender<BuildEvent>,
+        cancel: CancellationToken,
+    ) -> Result<BuiltImage, BuildError> {
+        let _slot = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(BuildError::Cancelled),
+            slot = self.slots.acquire() => slot.map_err(|error| BuildError::Engine(error.into()))?,
+        };
+        let started = Instant::now();
+        let limits = OutputLimits {
+            log_bytes: self.config.max_log_bytes,
+            line_chars: self.config.max_line_chars,
+        };
+        let mut progress = Progress::new(Redactor::new(request.config.values()), limits);
+        let timeout = Duration::from_secs(request.settings.timeout_seconds.into());
+        let solved = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(BuildError::Cancelled),
+            () = tokio::time::sleep(timeout) => None,
+            solved = solve::solve(self, &request, &mut progress, &events) => Some(solved),
+        };
+        match solved {
+            Some(Ok(id)) => self.describe(id, request.plan, started).await,
+            Some(Err(SolveError::Refused(message))) => Err(BuildError::Failed(explain(&message, &request, &progress))),
+            Some(Err(SolveError::Failed(failure))) => Err(BuildError::Failed(failure)),
+            Some(Err(SolveError::Ours(error))) => Err(BuildError::Engine(error)),
+            None => {
+                let failure = diagnose::timed_out(request.settings.timeout_seconds, progress.culprit());
+                Err(BuildError::Failed(failure))
+            }
+        }
+    }
+
+    async fn describe(&self, id: String, plan: Plan, started: Instant) -> Result<BuiltImage, BuildError> {
+        let image = self
+            .docker
+            .inspect_image(&id)
+            .await
+            .map_err(|error| BuildError::Engine(error.into()))?;
+        let exposed = image.config.and_then(|config| config.exposed_ports).unwrap_or_default();
+        let mut exposed_ports: Vec<u16> = exposed.iter().filter_map(|port| tcp_port(port)).collect();
+        exposed_ports.sort_unstable();
+        exposed_ports.dedup();
+        Ok(BuiltImage {
+            id,
+            processes: plan.processes().to_vec(),
+            exposed_ports,
+            size_bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            duration: started.elapsed(),
+        })
+    }
+}
+
+/// `8080/tcp` as a number.
+fn tcp_port(port: &str) -> Option<u16> {
+    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    (protocol == "tcp").then(|| number.parse().ok())?
+}
+
+fn explain(message: &str, request: &BuildRequest, progress: &Progress) -> Failure {
+    let message = progress.clean(message);
+    diagnose::diagnose(&Symptoms {
+        message: &message,
+        step: progress.culprit(),
+        plan: &request.plan,
+        target: request.settings.target.as_deref(),
+    })
+}

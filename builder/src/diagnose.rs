@@ -1,0 +1,335 @@
+//! From the engine's words to a reason, evidence and a next step. Pure.
+//!
+//! Engines word the same failure differently from version to version, and wrap it (`failed to solve with frontend dockerfile.v0:
+//! failed to create LLB definition: …`), so what is looked for are the parts that have stayed.
+
+use windlass_domain::{Failure, FailureCode};
+
+use crate::{Plan, progress::StepState};
+
+/// What a build's error is explained from.
+pub(crate) struct Symptoms<'a> {
+    /// The engine's message, clean.
+    pub(crate) message: &'a str,
+    /// The step that failed, as far as it is known.
+    pub(crate) step: Option<&'a StepState>,
+    /// How the revision was built.
+    pub(crate) plan: &'a Plan,
+    /// The stage that the settings ask for.
+    pub(crate) target: Option<&'a str>,
+}
+
+/// Why the build failed.
+pub(crate) fn diagnose(symptoms: &Symptoms<'_>) -> Failure {
+    let message = bare(symptoms.message);
+    parse_error(message, symptoms)
+        .or_else(|| frontend(message, symptoms))
+        .or_else(|| exit(message, symptoms))
+        .or_else(|| target(message, symptoms))
+        .or_else(|| secret(message))
+        .or_else(|| disk(message))
+        .or_else(|| missing_file(message, symptoms))
+        .or_else(|| base_image(message, symptoms))
+        .unwrap_or_else(|| other(message, symptoms))
+}
+
+/// The build took too long.
+pub(crate) fn timed_out(seconds: u32, step: Option<&StepState>) -> Failure {
+    let during = step.map(|step| format!(" during `{}`", step.name)).unwrap_or_default();
+    Failure::new(
+        FailureCode::BuildTimeout,
+        format!("the build took longer than its timeout of {seconds} s{during}"),
+        "make the build faster (copy dependency files before the source, so that their step is cached), \
+         or raise the app's build timeout",
+    )
+    .with_evidence(tail(step))
+}
+
+fn tail(step: Option<&StepState>) -> Vec<String> {
+    step.map(|step| step.tail.iter().cloned().collect()).unwrap_or_default()
+}
+
+/// The message without what engines wrap around it.
+fn bare(message: &str) -> &str {
+    let wraps = [
+        "failed to solve with frontend dockerfile.v0: ",
+        "failed to solve: ",
+        "failed to create LLB definition: ",
+    ];
+    let mut rest = message;
+    while let Some(inner) = wraps.iter().find_map(|wrap| rest.strip_prefix(wrap)) {
+        rest = inner;
+    }
+    // A gRPC status in front of the message itself.
+    match rest
+        .strip_prefix("rpc error: code = ")
+        .and_then(|rest| rest.split_once(" desc = "))
+    {
+        Some((_, inner)) => bare(inner),
+        None => rest,
+    }
+}
+
+fn build_file(symptoms: &Symptoms<'_>) -> String {
+    match symptoms.plan {
+        Plan::Dockerfile(plan) => plan.path.clone(),
+        Plan::Buildpack(plan) => format!("the Dockerfile made by the {} buildpack", plan.buildpack),
+    }
+}
+
+fn parse_error(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let known = [
+        "dockerfile parse error",
+        "Dockerfile parse error",
+        "the Dockerfile (",
+        "file with no instructions",
+    ];
+    let (_, rest) = known
+        .iter()
+        .find_map(|start| Some((start, message.find(start).map(|at| &message[at..])?)))?;
+    let file = build_file(symptoms);
+    let detail = rest
+        .trim_start_matches("dockerfile parse error")
+        .trim_start_matches(" on")
+        .trim_start();
+    let reason = match detail.strip_prefix("line ").and_then(|rest| rest.split_once(':')) {
+        Some((line, problem)) => format!("{file} line {line}: {}", problem.trim()),
+        None => format!("{file}: {detail}"),
+    };
+    Some(Failure::new(
+        FailureCode::InvalidBuildFile,
+        reason,
+        "correct the Dockerfile at this line and push again",
+    ))
+}
+
+/// The `# syntax=` frontend could not be had.
+fn frontend(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let Plan::Dockerfile(plan) = symptoms.plan else {
+        return None;
+    };
+    let syntax = plan.syntax.as_deref()?;
+    let named = message.contains("gateway.v0") || message.contains(syntax.split(['@', ':']).next().unwrap_or(syntax));
+    let step_is_it = symptoms
+        .step
+        .is_some_and(|step| step.name.contains("resolve image config for docker"));
+    (named || step_is_it).then(|| {
+        Failure::new(
+            FailureCode::BuildFailed,
+            format!("the frontend `{syntax}` that the first line of {} asks for cannot be used", plan.path),
+            "check that the Docker Engine reaches the registry; or remove the `# syntax=` line: the engine's own frontend \
+             does for most Dockerfiles",
+        )
+        .with_evidence([message.to_owned()])
+    })
+}
+
+fn exit(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let (_, code) = message.rsplit_once("exit code: ")?;
+    let code: i64 = code.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    let step = symptoms.step.map_or("a step", |step| step.name.as_str());
+    let (hint, next) = match code {
+        137 => (
+            " (killed, most likely for want of memory)",
+            "give the machine more memory, or make this step use less of it",
+        ),
+        127 => (
+            " (command not found)",
+            "install the command in an earlier step, or correct its name",
+        ),
+        126 => (
+            " (not executable)",
+            "set the executable bit (`git update-index --chmod=+x <file>`) and push again",
+        ),
+        _ => (
+            "",
+            "run the same command in your working copy, correct what it complains about and push again",
+        ),
+    };
+    Some(
+        Failure::new(
+            FailureCode::BuildFailed,
+            format!("`{step}` ended with exit code {code}{hint}"),
+            next,
+        )
+        .with_evidence(tail(symptoms.step)),
+    )
+}
+
+fn target(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let target = symptoms.target?;
+    message.contains("target stage").then(|| {
+        Failure::new(
+            FailureCode::InvalidBuildFile,
+            format!("{} has no stage `{target}`", build_file(symptoms)),
+            format!("name a stage `{target}` (`FROM … AS {target}`), or change the app's build target"),
+        )
+    })
+}
+
+fn secret(message: &str) -> Option<Failure> {
+    let (before, _) = message
+        .split_once(": not found")
+        .filter(|(before, _)| before.contains("secret"))?;
+    let name = before.rsplit([' ', ':']).next().unwrap_or_default();
+    Some(Failure::new(
+        FailureCode::BuildFailed,
+        format!("a step needs the secret `{name}`, and the app has no config var of this name"),
+        format!("set it with `windlass config set {name}=…`, or drop `required` from the mount"),
+    ))
+}
+
+fn disk(message: &str) -> Option<Failure> {
+    message.contains("no space left on device").then(|| {
+        Failure::new(
+            FailureCode::MachineLimit,
+            "the machine's disk is full",
+            "free space for Docker (`docker system df` shows what uses it) and deploy again",
+        )
+        .with_evidence([message.to_owned()])
+    })
+}
+
+/// COPY or ADD of a file that the context does not have.
+fn missing_file(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let about_files = [
+        "failed to compute cache key",
+        "failed to calculate checksum",
+        "failed to walk",
+        "lstat /",
+    ];
+    let named = about_files.iter().any(|sign| message.contains(sign));
+    if !named || !(message.contains("not found") || message.contains("no such file")) {
+        return None;
+    }
+    let step = symptoms.step.map_or("COPY", |step| step.name.as_str());
+    Some(
+        Failure::new(
+            FailureCode::BuildFailed,
+            format!("`{step}` names a file that is not in the build context"),
+            "commit the file, correct its path (it is relative to the build context), or take it out of .dockerignore",
+        )
+        .with_evidence([message.to_owned()]),
+    )
+}
+
+fn base_image(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let signs = [
+        "pull access denied",
+        "failed to resolve source metadata",
+        "failed to load metadata",
+        "failed to do request",
+        "failed to authorize",
+        "manifest unknown",
+        "no match for platform",
+        "invalid reference format",
+        "failed to resolve reference",
+    ];
+    let load = symptoms
+        .step
+        .and_then(|step| step.name.strip_prefix("[internal] load metadata for "));
+    if load.is_none() && !signs.iter().any(|sign| message.contains(sign)) && !message.ends_with(": not found") {
+        return None;
+    }
+    let image = load.or_else(|| message.split(": ").next()).unwrap_or("the base image");
+    Some(
+        Failure::new(
+            FailureCode::BuildFailed,
+            format!("the image `{image}` that the build starts from cannot be pulled"),
+            "check its name and tag, that it is public, and that the Docker Engine reaches its registry",
+        )
+        .with_evidence([message.to_owned()]),
+    )
+}
+
+fn other(message: &str, symptoms: &Symptoms<'_>) -> Failure {
+    let reason = match symptoms.step {
+        Some(step) => format!("the build failed at `{}`", step.name),
+        None => "the build failed".to_owned(),
+    };
+    Failure::new(
+        FailureCode::BuildFailed,
+        reason,
+        "correct what the message says and push again",
+    )
+    .with_evidence([message.to_owned()])
+    .with_evidence(tail(symptoms.step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DockerfilePlan;
+
+    fn check(message: &str, step: &str, code: FailureCode, reason: &str) {
+        let plan = Plan::Dockerfile(DockerfilePlan {
+            path: "Dockerfile".to_owned(),
+            syntax: Some("docker/dockerfile:1".to_owned()),
+            processes: vec![],
+        });
+        let mut state = StepState::default();
+        step.clone_into(&mut state.name);
+        let symptoms = Symptoms {
+            message,
+            step: Some(&state),
+            plan: &plan,
+            target: Some("prod"),
+        };
+        let failure = diagnose(&symptoms);
+        assert_eq!((failure.code, failure.reason.as_str()), (code, reason), "{message}");
+        assert!(!failure.next_step.is_empty());
+    }
+
+    #[test]
+    fn old_and_new_engines_are_understood() {
+        use FailureCode::{BuildFailed, InvalidBuildFile, MachineLimit};
+        check(
+            "executor failed running [/bin/sh -c exit 3]: exit code: 3",
+            "[2/2] RUN exit 3",
+            BuildFailed,
+            "`[2/2] RUN exit 3` ended with exit code 3",
+        );
+        check(
+            "process \"/bin/sh -c exit 3\" did not complete successfully: exit code: 3",
+            "[2/2] RUN exit 3",
+            BuildFailed,
+            "`[2/2] RUN exit 3` ended with exit code 3",
+        );
+        check(
+            "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error line 2: unknown instruction: FOO",
+            "[internal] load build definition",
+            InvalidBuildFile,
+            "Dockerfile line 2: unknown instruction: FOO",
+        );
+        check(
+            "dockerfile parse error on line 2: unknown instruction: FOO",
+            "",
+            InvalidBuildFile,
+            "Dockerfile line 2: unknown instruction: FOO",
+        );
+        check(
+            "failed to solve with frontend dockerfile.v0: failed to create LLB definition: target stage prod could not be found",
+            "",
+            InvalidBuildFile,
+            "Dockerfile has no stage `prod`",
+        );
+        check(
+            "write /x: no space left on device",
+            "",
+            MachineLimit,
+            "the machine's disk is full",
+        );
+        check(
+            "pull access denied, repository does not exist or may require authorization",
+            "[internal] load metadata for docker.io/library/nosuch:latest",
+            BuildFailed,
+            "the image `docker.io/library/nosuch:latest` that the build starts from cannot be pulled",
+        );
+        check(
+            "failed to solve with frontend gateway.v0: failed to do request: dial tcp: lookup",
+            "resolve image config for docker.io/docker/dockerfile:1",
+            BuildFailed,
+            "the frontend `docker/dockerfile:1` that the first line of Dockerfile asks for cannot be used",
+        );
+    }
+}
