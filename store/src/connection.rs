@@ -3,7 +3,7 @@
 use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection, PgConnection, Postgres, Transaction,
+    Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
@@ -80,11 +80,14 @@ impl Store {
 
     /// Brings the schema up to date, one process at a time (advisory lock), however long that takes.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut connection = PgConnection::connect_with(&self.inner.server)
-            .await
-            .map_err(|error| MigrateError(error.into()))?;
-        MIGRATOR.run(&mut connection).await.map_err(MigrateError)?;
-        connection.close().await.map_err(|error| MigrateError(error.into()))
+        // Not from the pool: its connections give up after some seconds.
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(self.inner.server.clone());
+        let done = MIGRATOR.run(&pool).await;
+        pool.close().await;
+        done.map_err(MigrateError)
     }
 
     /// Whether Postgres answers.

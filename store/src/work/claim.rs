@@ -15,20 +15,39 @@ use crate::{
     deployments::select_deployments, error::Constraint, events::notify, releases::select_releases,
 };
 
-/// How often a lost race for an app is followed by another look: the next one sees that the app is taken.
+/// How often a lost race is followed by another look, and how much longer each time the winner gets to finish.
 const RACES: u32 = 8;
+const RACE: Duration = Duration::from_millis(5);
 
 impl Store {
     /// Takes the oldest deployment that waits or whose worker let its lease expire, but never a second one of an app. Before
     /// that, those that wait behind a newer one are superseded. All times are those of the database's clock.
     pub async fn claim_deployment(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
-        for _ in 0..RACES {
+        for race in 1..=RACES {
             match self.try_claim(worker, lease).await {
+                // Another worker took a deployment of the same app,
                 Err(StoreError::Internal(error)) if Constraint::violated(&error) == Some(Constraint::OneRunning) => {}
+                // or holds the lock on what could be taken at this moment, and may leave it.
+                Ok(None) if self.is_claimable().await? => {}
                 answer => return answer,
             }
+            tokio::time::sleep(RACE * race).await;
         }
         Ok(None)
+    }
+
+    async fn is_claimable(&self) -> Result<bool, StoreError> {
+        let claimable = sqlx::query_scalar!(
+            r#"select exists (
+                   select from deployments d
+                   where d.status = 'running' and d.lease_until < now()
+                      or d.status = 'pending'
+                         and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running')
+               ) as "claimable!""#
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(claimable)
     }
 
     async fn try_claim(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
