@@ -20,6 +20,8 @@ mod progress;
 mod session;
 mod solve;
 
+pub use windlass_buildpacks::BaseImages;
+
 pub use build::{BuildError, BuildRequest, Builder, BuiltImage};
 pub use config::{BuilderConfig, EngineAddress, EngineAddressError};
 pub use event::{BuildEvent, LineStream};

@@ -3,10 +3,12 @@
 //! One task for an app at a time; woken by rows, by the runtime's events and by the clock. What to do is decided by
 //! `windlass_converge::plan`; this module looks, asks and acts.
 
+pub(crate) mod container;
 mod delete;
+mod health;
 mod look;
 mod queue;
-pub(crate) mod steps;
+mod steps;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +45,7 @@ async fn wake_every_app(shared: &Arc<Shared>) {
         Ok(apps) => apps.into_iter().for_each(|app| shared.converger.wake(app)),
         Err(error) => tracing::warn!(error = %error, "cannot list the apps to look after"),
     }
-    if let Err(error) = shared.routes.publish().await {
+    if let Err(error) = shared.routes.verify().await {
         tracing::warn!(error = format!("{error:#}"), "the route table could not be handed over");
     }
 }

@@ -16,6 +16,9 @@ pub trait Edge: Send + Sync + 'static {
     /// Hands over a whole table. Returns when requests are routed by it.
     async fn apply(&self, table: &RouteTable) -> Result<(), EdgeError>;
 
+    /// The generation of the table that requests are routed by; `None`: this edge cannot say.
+    async fn generation(&self) -> Result<Option<u64>, EdgeError>;
+
     /// Requests being served, by instance. An instance that is absent serves none; `None`: this edge cannot say.
     async fn in_flight(&self) -> Result<Option<HashMap<InstanceId, u64>>, EdgeError>;
 

@@ -15,7 +15,7 @@ pub(crate) struct RoutePublisher {
     edge: Arc<dyn Edge>,
     config: WorkerConfig,
     /// What the edge acknowledged last. Held while publishing: tables go out one after the other.
-    acknowledged: Mutex<Option<Vec<Route>>>,
+    acknowledged: Mutex<Option<RouteTable>>,
 }
 
 impl RoutePublisher {
@@ -32,20 +32,32 @@ impl RoutePublisher {
     pub(crate) async fn publish(&self) -> anyhow::Result<()> {
         let mut acknowledged = self.acknowledged.lock().await;
         let routes = self.routes().await?;
-        if acknowledged.as_ref() == Some(&routes) {
+        if acknowledged.as_ref().is_some_and(|table| table.routes == routes) {
             return Ok(());
         }
-        let generation = self.store.next_route_generation().await?;
-        let table = RouteTable { generation, routes };
+        let table = RouteTable {
+            generation: self.store.next_route_generation().await?,
+            routes,
+        };
         self.edge.apply(&table).await.context("the route table was not taken")?;
-        tracing::debug!(generation, routes = table.routes.len(), "route table applied");
-        *acknowledged = Some(table.routes);
+        tracing::debug!(
+            generation = table.generation,
+            routes = table.routes.len(),
+            "route table applied"
+        );
+        *acknowledged = Some(table);
         Ok(())
     }
 
-    /// As [`Self::publish`], but hands the table over even if the edge had it: it may have been started anew.
-    pub(crate) async fn republish(&self) -> anyhow::Result<()> {
-        *self.acknowledged.lock().await = None;
+    /// As [`Self::publish`], but first asks the edge what it has: it may have been started anew, without its last table.
+    pub(crate) async fn verify(&self) -> anyhow::Result<()> {
+        let has = self.edge.generation().await?;
+        {
+            let mut acknowledged = self.acknowledged.lock().await;
+            if has.is_some() && acknowledged.as_ref().map(|table| table.generation) != has {
+                *acknowledged = None;
+            }
+        }
         self.publish().await
     }
 

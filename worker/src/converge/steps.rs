@@ -1,29 +1,20 @@
 //! Acts: each step of a plan, and the rows that say it was done.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::future::try_join_all;
 use windlass_converge::{Fault, Step};
-use windlass_domain::{Failure, InstanceId, InstanceName, InstanceState, ProcessType, ReleaseId, Secret, Upstream};
-use windlass_router_labels::TraefikTarget;
-use windlass_runtime::{
-    ContainerId, InstanceSpec, LogsFrom, NotReady, Observed as Seen, ProbeResult, Role, Runtime, StartError, Symptoms,
-    diagnose::{self, diagnose},
-    probe,
-};
+use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId};
+use windlass_runtime::{ContainerId, InstanceSpec, StartError, diagnose};
 use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow};
 
-use super::look::Look;
-use crate::{
-    context::{Shared, platform_env},
-    network, routes,
+use super::{
+    container::instance_spec,
+    health::{diagnosis, image_gone, is_healthy},
+    look::Look,
 };
-
-/// How long one round waits for an instance to become healthy before the others get a look.
-const PROBE_SLICE: Duration = Duration::from_millis(500);
-/// A process that serves nothing counts as healthy when it has run this long.
-const SETTLED: chrono::Duration = chrono::Duration::seconds(1);
+use crate::{context::Shared, network};
 
 /// Does the steps of one round: what takes time (starts, probes) side by side.
 pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, steps: Vec<Step>) -> anyhow::Result<()> {
@@ -74,6 +65,11 @@ impl Round<'_> {
             .iter()
             .find(|row| row.id == id)
             .context("the plan names an instance that has no row")
+    }
+
+    /// The host that the app is asked for: many frameworks refuse any other.
+    fn host(&self) -> String {
+        self.shared.config.app_host(&self.work.app.name)
     }
 
     fn container(&self, row: &InstanceRow) -> Option<ContainerId> {
@@ -175,7 +171,7 @@ impl Round<'_> {
         let Some(seen) = self.seen.containers.get(&instance) else {
             return Ok(());
         };
-        if !is_healthy(self.release(row.release)?, row, seen).await {
+        if !is_healthy(self.release(row.release)?, row, seen, &self.host()).await {
             return Ok(());
         }
         // A restarted container may have another address than its row.
@@ -201,7 +197,7 @@ impl Round<'_> {
     async fn fail_candidate(&self, release: ReleaseId, instance: InstanceId, fault: Fault) -> anyhow::Result<()> {
         let row = self.row(instance)?;
         let failure = diagnosis(
-            self.shared,
+            &*self.shared.runtime,
             self.release(release)?,
             row,
             self.seen.containers.get(&instance),
@@ -307,171 +303,4 @@ async fn stop_and_remove(
         .set_instance_state(instance, InstanceState::Stopped, InstanceEnd::default())
         .await?;
     Ok(())
-}
-
-/// Waits a while for the instance to become healthy, looking often at first: a fast app should be routed fast.
-async fn is_healthy(release: &ReleaseRow, row: &InstanceRow, seen: &Seen) -> bool {
-    if !row.process.is_web() {
-        let settled = row.created_at + SETTLED;
-        let wait = (settled - chrono::Utc::now()).to_std().unwrap_or_default();
-        tokio::time::sleep(wait.min(PROBE_SLICE)).await;
-        return chrono::Utc::now() >= settled && seen.state.is_running();
-    }
-    let Some(address) = seen.socket() else { return false };
-    let mut pause = Duration::from_millis(2);
-    let until = tokio::time::Instant::now() + PROBE_SLICE;
-    while tokio::time::Instant::now() < until {
-        if probe(address, &release.settings.health).await.is_ready() {
-            return true;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-    false
-}
-
-/// Why an instance of a candidate does not become healthy.
-async fn diagnosis(shared: &Shared, release: &ReleaseRow, row: &InstanceRow, seen: Option<&Seen>) -> Failure {
-    let container = seen
-        .map(|seen| seen.container.clone())
-        .or_else(|| row.container.clone().map(ContainerId::new));
-    let (mut last_lines, mut listening) = (Vec::new(), Vec::new());
-    if let Some(container) = &container {
-        last_lines = tail(&*shared.runtime, container).await;
-        listening = shared.runtime.listening(container).await.unwrap_or_default();
-    }
-    let last_probe = last_probe(release, seen).await;
-    diagnose(&Symptoms {
-        process: &row.process,
-        port: release.settings.port.filter(|_| row.process.is_web()),
-        listening: &listening,
-        exit: seen.and_then(|seen| seen.state.exit()),
-        last_lines: &last_lines,
-        limits: &release.settings.limits,
-        health: &release.settings.health,
-        last_probe: last_probe.as_ref(),
-        waited: (chrono::Utc::now() - row.created_at).to_std().unwrap_or_default(),
-    })
-}
-
-async fn last_probe(release: &ReleaseRow, seen: Option<&Seen>) -> Option<NotReady> {
-    let address = seen.filter(|seen| seen.state.is_running())?.socket()?;
-    match probe(address, &release.settings.health).await {
-        ProbeResult::Ready => None,
-        ProbeResult::NotYet { why } => Some(why),
-    }
-}
-
-/// The last lines that a container wrote.
-pub(crate) async fn tail(runtime: &dyn Runtime, container: &ContainerId) -> Vec<String> {
-    use futures::StreamExt;
-    let lines = runtime.logs(
-        container,
-        LogsFrom {
-            since: None,
-            follow: false,
-            tail: Some(20),
-        },
-    );
-    let lines = lines.filter_map(async |line| Some(windlass_domain::log::clean_line(&line.ok()?.text, 500)));
-    tokio::time::timeout(Duration::from_secs(2), lines.collect())
-        .await
-        .unwrap_or_default()
-}
-
-pub(crate) fn image_gone(image: &str) -> Failure {
-    Failure::new(
-        windlass_domain::FailureCode::MachineLimit,
-        format!("the image {image} is no longer on this machine"),
-        "deploy the commit again, so that it is built anew",
-    )
-}
-
-/// The container that an instance of a release runs in.
-async fn instance_spec(
-    shared: &Shared,
-    (work, release): (&AppWork, &ReleaseRow),
-    row: &InstanceRow,
-    network: String,
-) -> anyhow::Result<InstanceSpec> {
-    let port = release.settings.port.filter(|_| row.process.is_web());
-    let command = release
-        .processes
-        .iter()
-        .find(|spec| spec.process == row.process)
-        .and_then(|spec| spec.command.clone());
-    let name = InstanceName {
-        app: work.app.name.clone(),
-        process: row.process.clone(),
-        release: release.version,
-        n: row.n,
-    };
-    let mut env = environment(shared, work, release, &row.process).await?;
-    env.insert(
-        "WINDLASS_INSTANCE".to_owned(),
-        Secret::new(format!("{}.{}", row.process, row.n)),
-    );
-    if let Some(port) = port {
-        env.insert("PORT".to_owned(), Secret::new(port.to_string()));
-    }
-    Ok(InstanceSpec {
-        instance: row.id,
-        role: Role::Instance,
-        app: work.app.id,
-        release: release.id,
-        deployment: Some(release.deployment),
-        image: release.image_reference.clone(),
-        command,
-        env,
-        port,
-        restart_seq: row.restart_seq,
-        limits: release.settings.limits.clone(),
-        extra_labels: traefik_labels(shared, work, row, (port, &network))?,
-        network,
-        name,
-        stop_grace: Duration::from_secs(release.settings.drain_seconds.into()),
-    })
-}
-
-/// Config vars of the release's version, and what Windlass itself tells an app about it.
-pub(crate) async fn environment(
-    shared: &Shared,
-    work: &AppWork,
-    release: &ReleaseRow,
-    process: &ProcessType,
-) -> anyhow::Result<BTreeMap<String, Secret<String>>> {
-    let config = shared.store.config_at(work.app.id, release.config_version).await?;
-    let mut env = platform_env([
-        ("WINDLASS_APP", work.app.name.to_string()),
-        ("WINDLASS_PROCESS", process.to_string()),
-        ("WINDLASS_RELEASE", release.version.to_string()),
-        (
-            "WINDLASS_COMMIT",
-            release.commit.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ),
-        ("WINDLASS_URL", shared.config.app_url(&work.app.name)),
-    ]);
-    env.extend(config.vars.into_iter().map(|(key, value)| (key.to_string(), value)));
-    Ok(env)
-}
-
-/// The labels by which a Traefik routes to this container, and by which its route can be rebuilt.
-fn traefik_labels(
-    shared: &Shared,
-    work: &AppWork,
-    row: &InstanceRow,
-    (port, network): (Option<u16>, &str),
-) -> anyhow::Result<BTreeMap<String, String>> {
-    let Some(port) = port else { return Ok(BTreeMap::new()) };
-    let upstream = Upstream {
-        instance: row.id,
-        address: SocketAddr::from(([0, 0, 0, 0], port)),
-    };
-    let route = routes::route(&shared.config, work.app.name.clone(), vec![upstream])?;
-    let target = TraefikTarget {
-        port,
-        network: Some(network.to_owned()),
-        entrypoints: shared.edge.entrypoints(),
-    };
-    windlass_router_labels::to_labels(&route, &target).context("the route cannot be written as labels")
 }

@@ -8,7 +8,7 @@ use windlass_runtime::{ContainerId, InstanceSpec, LogsFrom, Role, Scope, StartEr
 use windlass_store::ReleaseRow;
 
 use super::{Deploy, End};
-use crate::{converge::steps, network};
+use crate::{converge::container, network};
 
 /// A migration may take its time, but not for ever.
 const TIMEOUT: Duration = Duration::from_secs(3600);
@@ -81,7 +81,7 @@ async fn spec(deploy: &Deploy<'_>, release: &ReleaseRow, process: &ProcessType) 
         deployment: Some(deploy.claim.deployment.id),
         image: release.image_reference.clone(),
         command,
-        env: steps::environment(shared, &work, release, process).await?,
+        env: container::environment(shared, &work, release, process).await?,
         port: None,
         restart_seq: 0,
         limits: release.settings.limits.clone(),

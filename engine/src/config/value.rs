@@ -1,0 +1,202 @@
+//! From texts to typed values.
+
+use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{Config, KEYS, LogFormat, RouterKind, Setting};
+
+/// Reads settings and collects what is wrong with them.
+pub(super) struct Reader<'a> {
+    settings: &'a [Setting],
+    problems: &'a mut Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(settings: &'a [Setting], problems: &'a mut Vec<String>) -> Self {
+        Self { settings, problems }
+    }
+
+    /// The configuration; none if a value is missing because it could not be read.
+    pub(super) fn config(mut self) -> Option<Config> {
+        let data_dir = self.absolute_path("data_dir");
+        let base_domain = self.parse("base_domain");
+        let api_listen: Option<SocketAddr> = self.parse("api.listen");
+        let router_http: Option<SocketAddr> = self.parse("router.http");
+        let log_format = self.choice("log.format", &FORMATS);
+        let router = self.choice("router.kind", &ROUTERS);
+        let concurrent_builds = self.number("worker.concurrent_builds", 1..=64);
+        let network_pool = self.network_pool();
+        let lease = self.seconds("worker.lease_seconds", 2..=600);
+        let connections = self.number("database_connections", 3..=500);
+        let keep_releases = self.number("worker.keep_releases", 1..=1000);
+        let shutdown = self.seconds("shutdown_seconds", 1..=3600);
+        let max_repository_bytes = self.number("source.max_repository_bytes", 1 << 20..=1 << 40);
+        let max_build_log_bytes = self.number("build.max_log_bytes", 1 << 16..=1 << 32);
+        let source_allow_private = self.networks("source.allow_private");
+        let public_port = self.optional_number("router.public_port");
+        let public_url = self.public_url();
+        let data_dir = data_dir?;
+        let (base_domain, api_listen, router_http) = (base_domain?, api_listen?, router_http?);
+        let default_url = format!("http://{base_domain}:{}", api_listen.port());
+        Some(Config {
+            master_key_file: self
+                .optional("master_key_file")
+                .map_or_else(|| data_dir.join("master.key"), PathBuf::from),
+            data_dir,
+            base_domain,
+            database_url: self.optional("database_url"),
+            database_connections: u32::try_from(connections?).ok()?,
+            docker_host: self.text("docker_host"),
+            log_format: log_format?,
+            log_level: self.text("log.level"),
+            shutdown: shutdown?,
+            api_listen,
+            api_public_url: public_url.unwrap_or(default_url),
+            router: router?,
+            router_http,
+            router_public_port: public_port.unwrap_or(router_http.port()),
+            traefik_entrypoints: self.list("router.traefik_entrypoints"),
+            concurrent_builds: u32::try_from(concurrent_builds?).ok()?,
+            network_pool: network_pool?,
+            lease: lease?,
+            keep_releases: u32::try_from(keep_releases?).ok()?,
+            source_allow_private,
+            max_repository_bytes: max_repository_bytes?,
+            base_image_debian: self.text("build.base_images.debian"),
+            base_image_node: self.text("build.base_images.node"),
+            base_image_python: self.text("build.base_images.python"),
+            max_build_log_bytes: max_build_log_bytes?,
+        })
+    }
+
+    fn setting(&self, name: &str) -> &'a Setting {
+        self.settings
+            .iter()
+            .find(|setting| setting.name == name)
+            .expect("every key that is read stands in KEYS")
+    }
+
+    fn problem(&mut self, name: &str, problem: impl Display) {
+        let origin = &self.setting(name).origin;
+        let help = KEYS.iter().find(|key| key.name == name).map_or("", |key| key.help);
+        self.problems.push(format!("{name}: {problem} (from: {origin}). What it is: {help}"));
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.setting(name).value.clone()
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        Some(self.text(name)).filter(|value| !value.is_empty())
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        self.text(name)
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let value = self.text(name);
+        value
+            .parse()
+            .map_err(|error: T::Err| self.problem(name, format!("`{value}`: {error}")))
+            .ok()
+    }
+
+    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.text(name);
+        let found = choices
+            .iter()
+            .find(|(word, _)| *word == value)
+            .map(|(_, choice)| *choice);
+        if found.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            self.problem(name, format!("`{value}` is not one of {}", words.join(", ")));
+        }
+        found
+    }
+
+    fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let value = self.text(name);
+        let number = value.parse::<u64>().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.problem(
+                name,
+                format!(
+                    "`{value}` must be a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                ),
+            );
+        }
+        number
+    }
+
+    fn optional_number(&mut self, name: &str) -> Option<u16> {
+        self.optional(name)?;
+        self.number(name, 1..=65_535)
+            .and_then(|number| u16::try_from(number).ok())
+    }
+
+    fn seconds(&mut self, name: &str, range: std::ops::RangeInclusive<u64>) -> Option<Duration> {
+        self.number(name, range).map(Duration::from_secs)
+    }
+
+    fn absolute_path(&mut self, name: &str) -> Option<PathBuf> {
+        let path = PathBuf::from(self.text(name));
+        if path.is_absolute() {
+            return Some(path);
+        }
+        self.problem(name, format!("`{}` must be an absolute path", path.display()));
+        None
+    }
+
+    fn networks(&mut self, name: &str) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for item in self.list(name) {
+            match item.parse() {
+                Ok(network) => networks.push(network),
+                Err(_) => self.problem(name, format!("`{item}` is not a network such as 10.0.0.0/8")),
+            }
+        }
+        networks
+    }
+
+    fn network_pool(&mut self) -> Option<Ipv4Net> {
+        const NAME: &str = "worker.network_pool";
+        let pool: Ipv4Net = self.parse(NAME)?;
+        if pool.prefix_len() > 26 {
+            self.problem(
+                NAME,
+                format!("`{pool}` is too small; each app needs a /26, so use a /16 such as 10.210.0.0/16"),
+            );
+            return None;
+        }
+        Some(pool.trunc())
+    }
+
+    fn public_url(&mut self) -> Option<String> {
+        const NAME: &str = "api.public_url";
+        let url = self.optional(NAME)?;
+        let after = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if after.is_none_or(|rest| rest.is_empty() || rest.contains(['/', ' ', '"']) && !rest.ends_with('/')) {
+            self.problem(
+                NAME,
+                format!("`{url}` must be an address such as https://windlass.example.com"),
+            );
+        }
+        Some(url.trim_end_matches('/').to_owned())
+    }
+}
+
+const FORMATS: [(&str, LogFormat); 3] = [
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+];
+const ROUTERS: [(&str, RouterKind); 2] = [("builtin", RouterKind::Builtin), ("traefik", RouterKind::Traefik)];

@@ -1,0 +1,338 @@
+//! Wires the roles and owns their end.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+use windlass_api::{ApiConfig, ApiState};
+use windlass_builder::Builder;
+use windlass_domain::Secret;
+use windlass_router::control::ControlClient;
+use windlass_runtime::Runtime;
+use windlass_source::{FetchPolicy, Repositories, SourceConfig};
+use windlass_store::{Store, StoreOptions};
+use windlass_worker::{Edge, Worker, WorkerConfig, WorkerParts};
+
+use crate::{
+    config::{Config, RouterKind},
+    data_dir, docker,
+    edge::{BuiltinEdge, TraefikEdge},
+    logging, master_key,
+    postgres::EmbeddedPostgres,
+    readiness::{Dependencies, RuntimeSlot},
+    roles::Role,
+    router_process, shutdown,
+};
+
+/// Runs the roles until a signal.
+pub fn run(config: Config, roles: &[Role]) -> anyhow::Result<ExitCode> {
+    logging::install(&config)?;
+    if roles == [Role::Router] {
+        return router_process::serve_alone(&config);
+    }
+    let lock = data_dir::open(&config)?;
+    // Two threads are plenty: the work is done by Docker, PostgreSQL and the router.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(engine(config, roles));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(lock);
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+async fn engine(config: Config, roles: &[Role]) -> anyhow::Result<()> {
+    let token = CancellationToken::new();
+    shutdown::on_signal(token.clone(), config.shutdown)?;
+    let (postgres, url) = database(&config).await?;
+    let supervised = async {
+        match &postgres {
+            Some(postgres) => postgres.supervise(token.clone()).await,
+            None => token.cancelled().await,
+        }
+    };
+    let (result, ()) = tokio::join!(with_database(&config, roles, url, &token), supervised);
+    // PostgreSQL ends last: everything else writes to it.
+    if let Some(postgres) = postgres {
+        postgres.stop().await;
+    }
+    tracing::info!("ended");
+    result
+}
+
+/// The outside server, or the embedded one.
+async fn database(config: &Config) -> anyhow::Result<(Option<EmbeddedPostgres>, String)> {
+    if let Some(url) = &config.database_url {
+        return Ok((None, url.clone()));
+    }
+    let postgres = EmbeddedPostgres::start(&config.data_dir.join("postgres")).await?;
+    let url = postgres.url();
+    Ok((Some(postgres), url))
+}
+
+async fn with_database(config: &Config, roles: &[Role], url: String, token: &CancellationToken) -> anyhow::Result<()> {
+    // Whatever ends this, a fault or a signal, ends the rest of the process.
+    let _ends = token.clone().drop_guard();
+    let store = open_store(config, url).await?;
+    let installation = store.install().await?;
+    let engine_id = installation.engine_id.simple().to_string();
+    if let Some(setup) = &installation.setup_token {
+        welcome(config, setup)?;
+    }
+    let mut tasks = JoinSet::new();
+    let events = (store.clone(), token.clone());
+    tasks.spawn(async move {
+        events.0.listen(events.1.cancelled_owned()).await;
+        Ok(())
+    });
+    let runtime: RuntimeSlot = Arc::default();
+    let repositories = repositories(config)?;
+    if roles.contains(&Role::Router) && config.router == RouterKind::Builtin {
+        router_process::ensure(config).await?;
+        let supervised = (config.clone(), token.clone());
+        tasks.spawn(async move {
+            router_process::supervise(supervised.0, supervised.1).await;
+            Ok(())
+        });
+    }
+    if roles.contains(&Role::Api) {
+        let watched = roles.contains(&Role::Worker).then(|| runtime.clone());
+        spawn_api(&mut tasks, config, (&store, &repositories), watched, token).await?;
+    }
+    if roles.contains(&Role::Worker) {
+        let parts = (
+            config.clone(),
+            store.clone(),
+            repositories.clone(),
+            engine_id,
+            runtime.clone(),
+        );
+        tasks.spawn(worker(parts, token.clone()));
+    }
+    tracing::info!(api = config.api_public_url, base_domain = %config.base_domain, "ready");
+    let result = until_end(&mut tasks, token).await;
+    store.close().await;
+    result
+}
+
+/// Waits for the signal; a role that ends before it takes the others with it.
+async fn until_end(tasks: &mut JoinSet<anyhow::Result<()>>, token: &CancellationToken) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.context("a role of the engine panicked").and_then(|ended| ended);
+        if ended.is_err() && result.is_ok() {
+            result = ended;
+        }
+        token.cancel();
+    }
+    result
+}
+
+async fn open_store(config: &Config, url: String) -> anyhow::Result<Store> {
+    let master_key = master_key::load_or_create(&config.master_key_file)?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let options = StoreOptions {
+            url: url.clone(),
+            max_connections: config.database_connections,
+            master_key: master_key.clone(),
+        };
+        match Store::connect(options).await {
+            Ok(store) => {
+                store
+                    .migrate()
+                    .await
+                    .context("the database cannot be brought to this version's schema")?;
+                return Ok(store);
+            }
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).context("the database does not answer; check database_url");
+            }
+            Err(error) => tracing::warn!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "waiting for the database"
+            ),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn repositories(config: &Config) -> anyhow::Result<Repositories> {
+    Ok(Repositories::new(SourceConfig {
+        root: config.repositories_dir(),
+        git: find_git()?,
+        hook: std::env::current_exe().context("cannot find the program's own path")?,
+        max_pack_bytes: config.max_repository_bytes,
+        fetch: FetchPolicy {
+            allow_private: config.source_allow_private.clone(),
+            max_bytes: config.max_repository_bytes,
+            ..FetchPolicy::default()
+        },
+    }))
+}
+
+/// The first git on PATH.
+pub fn find_git() -> anyhow::Result<PathBuf> {
+    let path = crate::environment("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    let found = path
+        .split(':')
+        .map(|dir| PathBuf::from(dir).join("git"))
+        .find(|git| git.is_file());
+    found.context("git is not installed; install it (apt-get install git)")
+}
+
+async fn spawn_api(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    (store, repositories): (&Store, &Repositories),
+    runtime: Option<RuntimeSlot>,
+    token: &CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.api_listen).await.with_context(|| {
+        format!(
+            "the API cannot listen on {}; free the port, or set api.listen to another address",
+            config.api_listen
+        )
+    })?;
+    let router = (config.router == RouterKind::Builtin).then(|| ControlClient::new(config.router_socket()));
+    let readiness = Arc::new(Dependencies {
+        store: store.clone(),
+        runtime,
+        router,
+    });
+    let api_config = ApiConfig {
+        base_domain: config.base_domain.clone(),
+        public_url: config.api_public_url.parse().context("api.public_url")?,
+        app_scheme: "http",
+        app_port: Some(config.router_public_port).filter(|port| *port != 80),
+        hook_socket: config.hook_socket(),
+    };
+    let state = ApiState::new(
+        store.clone(),
+        repositories.clone(),
+        api_config,
+        readiness,
+        token.clone(),
+    );
+    let hook = windlass_api::bind_hook(&config.hook_socket()).context("the hook's socket cannot be bound")?;
+    let (hook_state, hook_token) = (state.clone(), token.clone());
+    tasks.spawn(async move { Ok(windlass_api::serve_hook(hook, hook_state, hook_token).await?) });
+    let token = token.clone();
+    tasks.spawn(async move { Ok(windlass_api::serve(listener, windlass_api::router(state), token).await?) });
+    Ok(())
+}
+
+/// The worker role; waits for Docker first.
+async fn worker(
+    (config, store, repositories, engine_id, slot): (Config, Store, Repositories, String, RuntimeSlot),
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    let docker = loop {
+        match docker::connect(&config, &engine_id).await {
+            Ok(docker) => break docker,
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting for the Docker Engine"),
+        }
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    };
+    let builder = Builder::new(docker.docker().clone(), docker::builder_config(&config)?);
+    let runtime: Arc<dyn Runtime> = Arc::new(docker);
+    *slot.write().expect("no holder of this lock panics") = Some(runtime.clone());
+    let edge: Arc<dyn Edge> = match config.router {
+        RouterKind::Builtin => Arc::new(BuiltinEdge::new(
+            config.router_socket(),
+            config.traefik_entrypoints.clone(),
+        )),
+        RouterKind::Traefik => Arc::new(TraefikEdge::new(config.traefik_entrypoints.clone())),
+    };
+    let config = WorkerConfig {
+        base_domain: config.base_domain.clone(),
+        app_scheme: "http",
+        app_port: Some(config.router_public_port).filter(|port| *port != 80),
+        network_pool: config.network_pool,
+        engine_id,
+        lease: config.lease,
+        keep_releases: config.keep_releases,
+    };
+    let parts = WorkerParts {
+        store,
+        runtime,
+        builder,
+        repositories,
+        edge,
+        config,
+    };
+    Worker::new(parts, token).run().await;
+    Ok(())
+}
+
+/// Shows the setup token once, and keeps it for the operator until it is redeemed.
+fn welcome(config: &Config, setup: &Secret<String>) -> anyhow::Result<()> {
+    write_setup_token(config, setup)?;
+    let url = &config.api_public_url;
+    println!(
+        "\nWelcome to Windlass.\n\n  API        {url}\n  Apps       http://APP.{}\n\nLog in once with the setup token:\n\n  \
+         windlass login {url} --setup-token {}\n\nThen, in a git repository:\n\n  windlass apps create hello\n  git push windlass main\n",
+        config.base_domain,
+        setup.expose()
+    );
+    Ok(())
+}
+
+fn write_setup_token(config: &Config, setup: &Secret<String>) -> anyhow::Result<()> {
+    let path = config.setup_token_file();
+    let mut file = fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)?;
+    writeln!(file, "{}", setup.expose()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// `windlassd setup-token`: for whoever lost the first one.
+pub fn setup_token(config: &Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let url = match &config.database_url {
+            Some(url) => url.clone(),
+            None => running_database(config)?,
+        };
+        let master_key = master_key::load_or_create(&config.master_key_file)?;
+        let store = Store::connect(StoreOptions {
+            url,
+            max_connections: 3,
+            master_key,
+        })
+        .await?;
+        let setup = store.reset_setup_token().await?;
+        write_setup_token(config, &setup)?;
+        println!(
+            "windlass login {} --setup-token {}",
+            config.api_public_url,
+            setup.expose()
+        );
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn running_database(config: &Config) -> anyhow::Result<String> {
+    let Some(_) = data_dir::running_engine(config) else {
+        bail!("no engine runs on {}; start it first", config.data_dir.display());
+    };
+    let directory = config.data_dir.join("postgres");
+    ensure!(directory.join("run").exists(), "the embedded PostgreSQL is not there");
+    Ok(crate::postgres::url(&directory))
+}

@@ -1,0 +1,97 @@
+//! Whether an instance is healthy, and if it does not become so, why.
+
+use std::time::Duration;
+
+use windlass_domain::Failure;
+use windlass_runtime::{
+    ContainerId, LogsFrom, NotReady, Observed as Seen, ProbeResult, Runtime, Symptoms, diagnose::diagnose, probe_host,
+};
+use windlass_store::{InstanceRow, ReleaseRow};
+
+/// How long one round waits for an instance to become healthy before the others get a look.
+const PROBE_SLICE: Duration = Duration::from_millis(500);
+/// A process that serves nothing counts as healthy when it has run this long.
+const SETTLED: chrono::Duration = chrono::Duration::seconds(1);
+
+/// Waits a while for the instance to become healthy, looking often at first: a fast app should be routed fast.
+pub(super) async fn is_healthy(release: &ReleaseRow, row: &InstanceRow, seen: &Seen, host: &str) -> bool {
+    if !row.process.is_web() {
+        let settled = row.created_at + SETTLED;
+        let wait = (settled - chrono::Utc::now()).to_std().unwrap_or_default();
+        tokio::time::sleep(wait.min(PROBE_SLICE)).await;
+        return chrono::Utc::now() >= settled && seen.state.is_running();
+    }
+    let Some(address) = seen.socket() else { return false };
+    let mut pause = Duration::from_millis(2);
+    let until = tokio::time::Instant::now() + PROBE_SLICE;
+    while tokio::time::Instant::now() < until {
+        if probe_host(address, &release.settings.health, host).await.is_ready() {
+            return true;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+    false
+}
+
+/// Why an instance of a candidate does not become healthy.
+pub(super) async fn diagnosis(
+    runtime: &dyn Runtime,
+    release: &ReleaseRow,
+    row: &InstanceRow,
+    seen: Option<&Seen>,
+) -> Failure {
+    let container = seen
+        .map(|seen| seen.container.clone())
+        .or_else(|| row.container.clone().map(ContainerId::new));
+    let (mut last_lines, mut listening) = (Vec::new(), Vec::new());
+    if let Some(container) = &container {
+        last_lines = tail(runtime, container).await;
+        listening = runtime.listening(container).await.unwrap_or_default();
+    }
+    let last_probe = last_probe(release, seen).await;
+    diagnose(&Symptoms {
+        process: &row.process,
+        port: release.settings.port.filter(|_| row.process.is_web()),
+        listening: &listening,
+        exit: seen.and_then(|seen| seen.state.exit()),
+        last_lines: &last_lines,
+        limits: &release.settings.limits,
+        health: &release.settings.health,
+        last_probe: last_probe.as_ref(),
+        waited: (chrono::Utc::now() - row.created_at).to_std().unwrap_or_default(),
+    })
+}
+
+async fn last_probe(release: &ReleaseRow, seen: Option<&Seen>) -> Option<NotReady> {
+    let seen = seen.filter(|seen| seen.state.is_running())?;
+    match probe_host(seen.socket()?, &release.settings.health, seen.name.app.as_str()).await {
+        ProbeResult::Ready => None,
+        ProbeResult::NotYet { why } => Some(why),
+    }
+}
+
+/// The last lines that a container wrote.
+async fn tail(runtime: &dyn Runtime, container: &ContainerId) -> Vec<String> {
+    use futures::StreamExt;
+    let lines = runtime.logs(
+        container,
+        LogsFrom {
+            since: None,
+            follow: false,
+            tail: Some(20),
+        },
+    );
+    let lines = lines.filter_map(async |line| Some(windlass_domain::log::clean_line(&line.ok()?.text, 500)));
+    tokio::time::timeout(Duration::from_secs(2), lines.collect())
+        .await
+        .unwrap_or_default()
+}
+
+pub(crate) fn image_gone(image: &str) -> Failure {
+    Failure::new(
+        windlass_domain::FailureCode::MachineLimit,
+        format!("the image {image} is no longer on this machine"),
+        "deploy the commit again, so that it is built anew",
+    )
+}
