@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use windlass_domain::{Middleware, Route, Upstream};
 
-use crate::{LabelError, rule};
+use crate::{LabelError, TraefikTarget, rule, to_labels};
 
-/// The routes that a container's labels describe, each with this container as its only upstream. Labels of others are passed over.
+/// The routes that a container's labels describe, each with this container as its only upstream. Labels of others are passed
+/// over; those of a route have to be what [`to_labels`] writes for it, so that nothing is lost in silence.
 pub fn from_labels(labels: &BTreeMap<String, String>, upstream: Upstream) -> Result<Vec<Route>, LabelError> {
     let names = labels
         .keys()
@@ -43,13 +44,33 @@ fn route(labels: &BTreeMap<String, String>, name: &str, upstream: Upstream) -> R
         .flat_map(|names| names.split(','))
         .map(|name| middleware(labels, name))
         .collect::<Result<_, _>>()?;
-    Ok(Route {
+    let route = Route {
         app: parse(labels, &format!("windlass.route.{name}.app"))?,
         process: parse(labels, &format!("windlass.route.{name}.process"))?,
         host,
         path,
         middlewares,
         upstreams: vec![upstream],
+    };
+    for (label, expected) in to_labels(&route, &target(labels, name)?)? {
+        let value = get(labels, &label)?;
+        if value != expected {
+            return Err(unreadable(&label, value));
+        }
+    }
+    Ok(route)
+}
+
+fn target(labels: &BTreeMap<String, String>, name: &str) -> Result<TraefikTarget, LabelError> {
+    let service = get(labels, &format!("traefik.http.routers.{name}.service"))?;
+    let entrypoints = labels.get(&format!("traefik.http.routers.{name}.entrypoints"));
+    Ok(TraefikTarget {
+        port: parse(
+            labels,
+            &format!("traefik.http.services.{service}.loadbalancer.server.port"),
+        )?,
+        network: labels.get("traefik.docker.network").cloned(),
+        entrypoints: entrypoints.map_or_else(Vec::new, |names| names.split(',').map(str::to_owned).collect()),
     })
 }
 

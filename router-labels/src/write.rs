@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use windlass_domain::{Middleware, Route};
 
-use crate::{LabelError, TraefikTarget, route_name, rule};
+use crate::{LabelError, TraefikTarget, router_name, rule, service_name};
 
 /// The labels of a container that serves this route. The route's upstreams are not written: the container itself is one.
 pub fn to_labels(route: &Route, target: &TraefikTarget) -> Result<BTreeMap<String, String>, LabelError> {
@@ -14,14 +14,27 @@ pub fn to_labels(route: &Route, target: &TraefikTarget) -> Result<BTreeMap<Strin
         .iter()
         .chain(&target.entrypoints)
         .try_for_each(|name| rule::check_name(name))?;
-    let name = route_name(route.app.as_str(), route.process.as_str(), &route.host, &route.path);
+    if target.port == 0 {
+        return Err(LabelError::Port);
+    }
+    let settings = route
+        .middlewares
+        .iter()
+        .map(|middleware| settings(middleware, &route.path));
+    let settings: Vec<Settings> = settings.collect::<Result<_, _>>()?;
+    let service = service_name(route.app.as_str(), route.process.as_str(), &route.host, &route.path);
+    let said = settings
+        .iter()
+        .flatten()
+        .flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    let name = router_name(&service, said.chain(target.entrypoints.iter().map(String::as_str)));
     let router = format!("traefik.http.routers.{name}");
     let mut labels = BTreeMap::from([
         ("traefik.enable".to_owned(), "true".to_owned()),
         (format!("{router}.rule"), rule::write(&route.host, &route.path)),
-        (format!("{router}.service"), name.clone()),
+        (format!("{router}.service"), service.clone()),
         (
-            format!("traefik.http.services.{name}.loadbalancer.server.port"),
+            format!("traefik.http.services.{service}.loadbalancer.server.port"),
             target.port.to_string(),
         ),
         // Traefik has no words for these two; they make the way back possible.
@@ -34,11 +47,14 @@ pub fn to_labels(route: &Route, target: &TraefikTarget) -> Result<BTreeMap<Strin
     if !target.entrypoints.is_empty() {
         labels.insert(format!("{router}.entrypoints"), target.entrypoints.join(","));
     }
-    let mut names = Vec::new();
-    for (index, middleware) in route.middlewares.iter().enumerate() {
-        let name = format!("{name}_m{index}");
-        labels.extend(middleware_labels(&name, middleware, &route.path)?);
-        names.push(name);
+    let names: Vec<String> = (0..settings.len()).map(|index| format!("{name}_m{index}")).collect();
+    for (name, settings) in names.iter().zip(settings) {
+        let prefix = format!("traefik.http.middlewares.{name}");
+        labels.extend(
+            settings
+                .into_iter()
+                .map(|(key, value)| (format!("{prefix}.{key}"), value)),
+        );
     }
     if !names.is_empty() {
         labels.insert(format!("{router}.middlewares"), names.join(","));
@@ -46,17 +62,19 @@ pub fn to_labels(route: &Route, target: &TraefikTarget) -> Result<BTreeMap<Strin
     Ok(labels)
 }
 
-fn middleware_labels(name: &str, middleware: &Middleware, path: &str) -> Result<Vec<(String, String)>, LabelError> {
-    let prefix = format!("traefik.http.middlewares.{name}");
+/// What Traefik is told about a middleware, without the middleware's name.
+type Settings = Vec<(String, String)>;
+
+fn settings(middleware: &Middleware, path: &str) -> Result<Settings, LabelError> {
     Ok(match middleware {
-        Middleware::StripPath => vec![(format!("{prefix}.stripprefix.prefixes"), path.to_owned())],
+        Middleware::StripPath => vec![("stripprefix.prefixes".to_owned(), path.to_owned())],
         Middleware::RedirectToHttps => vec![
-            (format!("{prefix}.redirectscheme.scheme"), "https".to_owned()),
-            (format!("{prefix}.redirectscheme.permanent"), "true".to_owned()),
+            ("redirectscheme.scheme".to_owned(), "https".to_owned()),
+            ("redirectscheme.permanent".to_owned(), "true".to_owned()),
         ],
         Middleware::ResponseHeader { name, value } => {
             rule::check_header(name, value)?;
-            vec![(format!("{prefix}.headers.customresponseheaders.{name}"), value.clone())]
+            vec![(format!("headers.customresponseheaders.{name}"), value.clone())]
         }
     })
 }
