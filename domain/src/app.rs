@@ -172,6 +172,11 @@ impl AppSettings {
             "names must be variable names",
         );
         check(
+            self.build.args.values().all(|value| !value.contains('\0')),
+            "/build/args",
+            "values must hold no NUL character",
+        );
+        check(
             self.build.config_args.iter().all(|key| is_arg_name(key)),
             "/build/config_args",
             "must be names of config vars",
@@ -257,6 +262,7 @@ mod tests {
         let mut settings = AppSettings::default();
         settings.build.dockerfile = Some("../Dockerfile".to_owned());
         settings.build.target = Some("--x".to_owned());
+        settings.build.args.insert("A".to_owned(), "a\0b".to_owned());
         settings.health.path = Some("health\r\nX: y".to_owned());
         settings.limits.memory_bytes = 1;
         let fields: Vec<_> = settings.problems().iter().map(|problem| problem.field).collect();
@@ -265,6 +271,7 @@ mod tests {
             [
                 "/build/dockerfile",
                 "/build/target",
+                "/build/args",
                 "/health/path",
                 "/limits/memory_bytes"
             ]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use windlass_domain::{AppId, AppName, AppSettings, ReleaseVersion, Secret, TeamId};
 
 use crate::{
-    Event, Page, PageOf, Store, StoreError, deployments,
+    Event, Page, PageOf, Store, StoreError, cancellation,
     error::{Constraint, unreadable},
     events::notify,
     releases::version,
@@ -226,7 +226,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        deployments::cancel_all(&mut tx, app).await?;
+        cancellation::cancel_all(&mut tx, app).await?;
         notify(&mut tx, Event::App(app)).await?;
         tx.commit().await?;
         Ok(true)

@@ -12,6 +12,9 @@ use crate::{
     events::notify,
 };
 
+/// The most instances of one process type that can be asked for; the schema says the same.
+pub const MAX_QUANTITY: u32 = 1000;
+
 /// What is wanted of one process type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormationRow {
@@ -67,7 +70,7 @@ impl Store {
     }
 
     /// Sets how many instances of some process types are wanted: all of them or, upon an error, none. Before the first release
-    /// any process type may be set. At most 1000 of a type.
+    /// any process type may be set. Ask for [`MAX_QUANTITY`] at most.
     pub async fn scale(
         &self,
         team: TeamId,

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
 mod apps;
+mod cancellation;
 mod config;
 mod connection;
 mod deployment_log;
@@ -27,12 +28,13 @@ mod webhooks;
 pub mod work;
 
 pub use apps::{AppRow, CreateAppError, NewApp};
+pub use cancellation::CancelOutcome;
 pub use config::{Config, ConfigPatched};
 pub use connection::{Store, StoreOptions};
-pub use deployments::{CancelOutcome, DeploymentRow, NewDeployment, StepRow, Trigger};
+pub use deployments::{DeploymentRow, NewDeployment, StepRow, Trigger};
 pub use error::{ConnectError, MigrateError, SealError, StoreError};
 pub use events::Event;
-pub use formation::{FormationRow, ScaleError};
+pub use formation::{FormationRow, MAX_QUANTITY, ScaleError};
 pub use installation::Installation;
 pub use instances::InstanceRow;
 pub use page::{Page, PageOf};

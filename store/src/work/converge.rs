@@ -124,14 +124,12 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes all rows of an app whose deletion was asked for, when no deployment of it runs and no instance is live: the
-    /// name is free again. False: it is not that far.
+    /// Deletes all rows of an app whose deletion was asked for, once no deployment of it runs: the name is free again. False: it
+    /// is not that far. Its containers, network, images and repository must be gone before.
     pub async fn purge_app(&self, app: AppId) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "delete from apps a where a.id = $1 and a.deleting_at is not null
-               and not exists (select from deployments d where d.app_id = a.id and d.status = 'running')
-               and not exists (select from instances i where i.app_id = a.id
-                               and i.state in ('starting', 'healthy', 'unhealthy', 'draining'))",
+               and not exists (select from deployments d where d.app_id = a.id and d.status = 'running')",
             app.uuid()
         )
         .execute(self.pool())
