@@ -43,7 +43,7 @@ start_engine() {
 # The id that this installation puts on everything it makes; `make clean-apps` needs it when the database is down.
 note_engine_id() {
   local database=${DATABASE_URL:-postgres://windlass@localhost/postgres?host=$home/postgres/run}
-  psql "$database" -AtXc 'select engine_id from installation' >"$home/engine-id"
+  psql "$database" -AtXc "select replace(engine_id::text, '-', '') from installation" >"$home/engine-id"
 }
 
 login_line() {

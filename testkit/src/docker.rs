@@ -94,6 +94,38 @@ fn import(directory: &Path, reference: &str) {
     assert!(import.wait().unwrap().success(), "docker import failed");
 }
 
+/// The official image of a language if it is here or can be pulled, otherwise one with the same programs made from Debian's packages.
+/// Gives what to set the engine's base image to.
+///
+/// # Panics
+/// When neither can be had.
+pub fn language_image(official: &str, stand_in: &str, packages: &str, finish: &str) -> String {
+    if has_image(official) || try_docker(&["pull", "-q", official]).is_ok() {
+        return official.to_owned();
+    }
+    if !has_image(stand_in) {
+        let install = format!("apt-get update -q && apt-get install -y -q --no-install-recommends {packages}");
+        build(
+            &format!("FROM debian:bookworm-slim\nRUN {install}\nRUN {finish}\n"),
+            stand_in,
+        );
+    }
+    stand_in.to_owned()
+}
+
+/// Builds an image from a Dockerfile alone.
+fn build(dockerfile: &str, reference: &str) {
+    let mut build = Command::new(program())
+        .args(["build", "-q", "-t", reference, "-"])
+        .env("DOCKER_BUILDKIT", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    build.stdin.take().unwrap().write_all(dockerfile.as_bytes()).unwrap();
+    assert!(build.wait().unwrap().success(), "docker build of {reference} failed");
+}
+
 /// Everything that an engine has made and that still exists, as `container web-1 (id)` and so on.
 pub fn leftovers(engine_id: &str) -> Vec<String> {
     let label = format!("label=windlass.engine={engine_id}");

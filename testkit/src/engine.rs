@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Api, App, Slot, docker, eventually, process, process::Windlassd, run_in};
+use crate::{Api, App, Slot, ThrowawayPostgres, docker, eventually, process, process::Windlassd, run_in};
 
 /// How long an engine may take until it is ready: its database is made first.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -27,6 +27,17 @@ impl EngineOptions {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Uses this Postgres server in place of an embedded one.
+    #[must_use]
+    pub fn on(self, postgres: &ThrowawayPostgres) -> Self {
+        self.with("DATABASE_URL", postgres.url())
+    }
+
+    fn database_url(&self) -> Option<&str> {
+        let found = self.environment.iter().find(|(name, _)| name == "DATABASE_URL");
+        found.map(|(_, url)| url.as_str())
     }
 
     /// Lets `repo_url` point to a git server on this machine.
@@ -76,7 +87,9 @@ impl Engine {
         let token =
             fs::read_to_string(engine.data_dir().join("setup-token")).expect("the first start leaves a setup token");
         engine.api.log_in(token.trim()).await;
-        engine.id = engine.ask_database("select engine_id from installation").await;
+        engine.id = engine
+            .ask_database("select replace(engine_id::text, '-', '') from installation")
+            .await;
         engine.slot.note(engine.data_dir.path(), Some(&engine.id));
         engine
     }
@@ -186,11 +199,16 @@ impl Engine {
         App::new(self, &app)
     }
 
-    /// Asks the embedded database, past the engine.
+    /// Asks the engine's database, past the engine.
     ///
     /// # Panics
     /// When the statement fails.
     pub async fn ask_database(&self, sql: &str) -> String {
+        if let Some(url) = self.options.database_url() {
+            return run_in(Path::new("/"), "psql", &[url, "-AtX", "-c", sql])
+                .await
+                .must_succeed();
+        }
         let socket = self.data_dir().join("postgres/run");
         let args = [
             "-h",

@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use windlass_testkit::{Engine, docker, files::Files, wait_until};
+use windlass_testkit::{Engine, EngineOptions, docker, files::Files, wait_until};
 
 /// Deploys an example as it stands, and visits it.
-async fn deploys(name: &str) {
-    let engine = Engine::start().await;
+async fn deploys(name: &str, options: EngineOptions) {
+    let engine = Engine::start_with(options).await;
     let app = engine.app(name).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
     let mut files = Files::new();
@@ -45,12 +45,41 @@ fn collect(root: &Path, folder: &Path, files: &mut Files) {
     }
 }
 
-/// Whether the base image of a language is on this machine or can be pulled.
-fn has_base_image(reference: &str) -> bool {
-    docker::has_image(reference) || docker::try_docker(&["pull", "-q", reference]).is_ok()
+#[tokio::test]
+async fn the_dockerfile_example() {
+    deploys("dockerfile", EngineOptions::default()).await;
 }
 
 #[tokio::test]
-async fn placeholder() {
-    let _ = (deploys, has_base_image);
+async fn the_procfile_example() {
+    deploys("procfile", EngineOptions::default()).await;
+}
+
+#[tokio::test]
+async fn the_static_example() {
+    deploys("static", EngineOptions::default()).await;
+}
+
+#[tokio::test]
+async fn the_node_example() {
+    let finish = "useradd --uid 1000 --create-home node";
+    let image = docker::language_image("node:22-bookworm-slim", "windlass-testkit/node:1", "nodejs", finish);
+    deploys("node", EngineOptions::default().with("WINDLASS_BASE_IMAGE_NODE", image)).await;
+}
+
+#[tokio::test]
+async fn the_python_example() {
+    let finish = "ln -s python3 /usr/bin/python";
+    let packages = "python3 python3-venv python3-pip";
+    let image = docker::language_image(
+        "python:3.12-slim-bookworm",
+        "windlass-testkit/python:1",
+        packages,
+        finish,
+    );
+    deploys(
+        "python",
+        EngineOptions::default().with("WINDLASS_BASE_IMAGE_PYTHON", image),
+    )
+    .await;
 }

@@ -1,6 +1,6 @@
 //! What the operator of an installation does.
 
-use windlass_testkit::Engine;
+use windlass_testkit::{Engine, EngineOptions, ThrowawayPostgres, files};
 
 #[tokio::test]
 async fn the_doctor_finds_a_healthy_installation_healthy() {
@@ -50,4 +50,22 @@ async fn a_second_engine_on_the_same_data_is_refused() {
     let second = engine.windlassd(&["run"]).await;
     assert!(!second.ok && !second.text().is_empty());
     assert!(engine.api().is_ready().await);
+}
+
+#[tokio::test]
+async fn a_postgres_of_ones_own_serves_as_well() {
+    let postgres = ThrowawayPostgres::start().await;
+    let mut engine = Engine::start_with(EngineOptions::default().on(&postgres)).await;
+    let shop = engine.app("shop").await;
+    shop.push(&files::saying("hello")).await.must_succeed();
+
+    engine.restart().await;
+
+    shop.must_say("hello").await;
+    assert!(
+        !engine.data_dir().join("postgres").exists(),
+        "no cluster is made beside it"
+    );
+    shop.destroy().await;
+    engine.assert_clean();
 }
