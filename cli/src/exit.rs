@@ -65,7 +65,7 @@ Exit codes
   2    the command line is not valid, or a confirmation is missing
   3    the app, deployment, release or token does not exist
   4    not logged in, or the token is not accepted
-  5    conflict: a taken name, a deployment that is over, a push that is no fast-forward
+  5    conflict: a taken name, a deployment that is over, a push that is behind
   6    the build or deployment failed, or was cancelled or superseded
   7    the server cannot be reached
   8    the server, or what was waited for, took too long

@@ -30,6 +30,8 @@ pub struct Source<'a> {
     pub path: &'a [&'a str],
     /// The query.
     pub query: &'a [(&'a str, &'a str)],
+    /// The server has answered a moment ago, so if it does not now, it is worth waiting for.
+    pub reached: bool,
 }
 
 /// Feeds the events of a stream to `on_event` until it breaks off. When the connection is lost, it is made again and goes on after
@@ -42,7 +44,7 @@ pub async fn stream<T>(
 ) -> Result<T, CliError> {
     let mut after: Option<String> = None;
     let mut delay = FIRST_DELAY;
-    let mut last_contact: Option<Instant> = None;
+    let mut last_contact = source.reached.then(Instant::now);
     loop {
         match client.stream(source.path, source.query, after.as_deref()).await {
             Ok(response) => {
@@ -68,7 +70,8 @@ pub async fn stream<T>(
                 _ => return Err(error),
             },
         }
-        if delay > FIRST_DELAY {
+        // The second failure in a row is told, once.
+        if delay > FIRST_DELAY && delay <= FIRST_DELAY * 2 {
             out.note("The connection was lost; connecting again …");
         }
         tokio::time::sleep(delay).await;
@@ -108,6 +111,8 @@ pub async fn deployment(context: &Context<'_>, app: &str, id: &str, lines: LogLi
     let source = Source {
         path: &path,
         query: &[],
+        // Progress is of something that this command has just asked for.
+        reached: lines == LogLines::Progress,
     };
     let mut waiting = Some(out.spinner("waiting for the deployment"));
     let mut last_seq = 0;
@@ -197,7 +202,8 @@ pub async fn quietly(context: &Context<'_>, app: &str, started: &Value) -> Resul
     verdict(&view::read(&ended)?)
 }
 
-fn say_live(out: &Output, app: &str, deployment: &Deployment) -> Result<(), CliError> {
+/// Says which release is live, and prints where.
+pub fn say_live(out: &Output, app: &str, deployment: &Deployment) -> Result<(), CliError> {
     if out.json {
         return Ok(());
     }

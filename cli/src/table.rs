@@ -1,6 +1,7 @@
 //! Tables: aligned columns without borders on a terminal, tab-separated rows without a header when piped.
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table as Grid, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table as Grid, presets};
+use owo_colors::OwoColorize;
 
 use crate::{
     error::CliError,
@@ -11,6 +12,7 @@ use crate::{
 pub struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    prose: bool,
 }
 
 impl Table {
@@ -19,7 +21,15 @@ impl Table {
         Self {
             header: header.to_vec(),
             rows: Vec::new(),
+            prose: false,
         }
+    }
+
+    /// The last column is prose and may be wrapped. Everything else stays on one line, so that it can be copied.
+    #[must_use]
+    pub fn with_prose(mut self) -> Self {
+        self.prose = true;
+        self
     }
 
     /// Adds a row; its cells are made harmless.
@@ -30,7 +40,11 @@ impl Table {
     /// Writes it to stdout.
     pub fn print(self, out: &Output) -> Result<(), CliError> {
         if out.terminal {
-            return out.data(&self.grid().trim_fmt());
+            let text = self.grid().trim_fmt();
+            return match text.split_once('\n').filter(|_| !self.header.is_empty()) {
+                Some((header, rows)) => out.data(&format!("{}\n{rows}", header.trim_end().bold())),
+                None => out.data(&text),
+            };
         }
         self.rows.iter().try_for_each(|row| out.data(&row.join("\t")))
     }
@@ -40,17 +54,17 @@ impl Table {
         grid.load_style(presets::NOTHING);
         grid.set_content_arrangement(ContentArrangement::Dynamic);
         if !self.header.is_empty() {
-            grid.set_header(
-                self.header
-                    .iter()
-                    .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
-            );
+            grid.set_header(self.header.iter().map(Cell::new));
         }
         for row in &self.rows {
             grid.add_row(row.iter().map(|text| cell(text)));
         }
-        for column in grid.column_iter_mut() {
-            column.set_padding((0, 2));
+        let last = grid.column_count().saturating_sub(1);
+        for (index, column) in grid.column_iter_mut().enumerate() {
+            column.set_padding((0, if index == last { 0 } else { 2 }));
+            if index < last || !self.prose {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         grid
     }

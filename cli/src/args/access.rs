@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 /// `windlass login`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Tokens are never given as arguments: they are asked for, or read from stdin with `-`,
-or taken from WINDLASS_TOKEN.
+Tokens are never given as arguments: they are asked for, or read from stdin
+with `-`, or taken from WINDLASS_TOKEN.
 
 Examples:
   windlass login https://windlass.example.com

@@ -1,7 +1,5 @@
 //! `windlass apps …`
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand, ValueEnum};
 use windlass_domain::{AppName, BranchName, RepoUrl};
 
@@ -22,7 +20,7 @@ pub enum AppsCommand {
     },
     /// Change settings of an app; they take effect with its next deployment
     #[command(
-        after_help = "Examples:\n  windlass apps update --health-path /healthz --memory 1GiB\n  windlass apps update --reset health-path"
+        after_help = "Examples:\n  windlass apps update --health-path /healthz --memory 1GiB\n  windlass apps update --reset health-path --reset target"
     )]
     Update(Box<UpdateApp>),
     /// Destroy an app with its instances, images, config and repository
@@ -110,10 +108,10 @@ pub struct BuildFlags {
     pub builder: Option<BuilderKind>,
     /// The Dockerfile, relative to the context directory
     #[arg(long, value_name = "PATH")]
-    pub dockerfile: Option<PathBuf>,
+    pub dockerfile: Option<String>,
     /// The directory of the repository that is built
     #[arg(long, value_name = "DIRECTORY")]
-    pub context: Option<PathBuf>,
+    pub context: Option<String>,
     /// The stage of the Dockerfile to build
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
@@ -144,36 +142,51 @@ impl BuilderKind {
     }
 }
 
-/// A setting that can go back to its default.
+/// A setting that can go back to its default, with that default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Setting {
-    /// No repository.
+    /// None: the app is only pushed to.
     RepoUrl,
     /// `main`.
     Branch,
-    /// All build settings.
-    Build,
-    /// All settings of the health check.
-    Health,
-    /// Memory, CPU and process limits.
-    Limits,
-    /// What the image exposes.
+    /// A Dockerfile if there is one, otherwise a buildpack.
+    Builder,
+    /// `Dockerfile`.
+    Dockerfile,
+    /// The root of the repository.
+    Context,
+    /// The last stage.
+    Target,
+    /// None.
+    BuildArgs,
+    /// A TCP connection is enough.
+    HealthPath,
+    /// 512 MiB.
+    Memory,
+    /// One core.
+    Cpu,
+    /// The one that the image exposes, or 8080.
     Port,
     /// 30 seconds.
     DrainSeconds,
 }
 
 impl Setting {
-    /// Its field in the API.
-    pub const fn field(self) -> &'static str {
+    /// Its group of settings in the API, if it is in one, and its field.
+    pub const fn field(self) -> (Option<&'static str>, &'static str) {
         match self {
-            Self::RepoUrl => "repo_url",
-            Self::Branch => "branch",
-            Self::Build => "build",
-            Self::Health => "health",
-            Self::Limits => "limits",
-            Self::Port => "port",
-            Self::DrainSeconds => "drain_seconds",
+            Self::RepoUrl => (None, "repo_url"),
+            Self::Branch => (None, "branch"),
+            Self::Builder => (Some("build"), "builder"),
+            Self::Dockerfile => (Some("build"), "dockerfile"),
+            Self::Context => (Some("build"), "context"),
+            Self::Target => (Some("build"), "target"),
+            Self::BuildArgs => (Some("build"), "args"),
+            Self::HealthPath => (Some("health"), "path"),
+            Self::Memory => (Some("limits"), "memory_bytes"),
+            Self::Cpu => (Some("limits"), "cpu_millis"),
+            Self::Port => (None, "port"),
+            Self::DrainSeconds => (None, "drain_seconds"),
         }
     }
 }

@@ -6,14 +6,15 @@ use windlass_domain::{GitRef, ReleaseVersion, RepoUrl};
 /// `windlass deploy`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without arguments, pushes this directory's HEAD to the app's branch on the server, as
-`git push` would, and shows the deployment's log. Uncommitted changes are not deployed.
+Without arguments, this directory's HEAD is pushed to the app's branch on the
+server, as `git push` would, and the deployment's log is shown. Uncommitted
+changes are not deployed.
 
 Examples:
-  windlass deploy                                      this directory's commit
-  windlass deploy --ref v1.2                           a ref of the app's repository
-  windlass deploy https://github.com/acme/docs.git     that repository, from now on
-  windlass deploy --detach                             do not wait")]
+  windlass deploy                  this directory's commit
+  windlass deploy --ref v1.2       a ref of the app's repository
+  windlass deploy --detach         do not wait
+  windlass deploy https://github.com/acme/docs.git")]
 pub struct Deploy {
     /// Deploy from this git repository, and make it the app's repository
     #[arg(value_name = "REPO_URL")]

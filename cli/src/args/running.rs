@@ -22,7 +22,9 @@ pub enum ConfigCommand {
 Examples:
   windlass config set LOG_LEVEL=info CACHE=on
   windlass config set --file .env
-  pass show shop | windlass config set -      KEY=value lines from stdin, so that no secret gets into the shell's history")]
+  pass show shop | windlass config set -
+
+What comes from stdin or a file stays out of the shell's history.")]
     Set(SetConfig),
     /// Remove config vars and deploy the change
     Unset {

@@ -17,8 +17,8 @@ use crate::{
     view::{self, Account},
 };
 
-/// What every API token begins with; a setup token does not.
-const TOKEN_PREFIX: &str = "wl_";
+/// What every setup token begins with; an API token does not.
+const SETUP_PREFIX: &str = "wls_";
 
 /// What was given to log in with.
 enum Given {
@@ -56,7 +56,8 @@ pub async fn login(context: &Context<'_>, login: &Login) -> Result<(), CliError>
         return out.json(&account);
     }
     let facts: Account = view::read(&account)?;
-    out.done(&format!("logged in to {name} as team {}", facts.team_name()));
+    let version = facts.server.map(|server| format!(" (Windlass {})", server.version));
+    out.done(&format!("logged in to {name}{}", version.unwrap_or_default()));
     out.next("windlass apps create NAME");
     Ok(())
 }
@@ -88,9 +89,9 @@ fn given(context: &Context<'_>, login: &Login, server: &Url) -> Result<Given, Cl
             "give it on stdin with `--token -` or `--setup-token -`, or set WINDLASS_TOKEN",
         )?,
     };
-    let asked = login.token.is_none() && context.environment.token.is_none();
-    let token = Secret::new(text.clone());
-    Ok(if asked && !text.starts_with(TOKEN_PREFIX) {
+    let is_setup = text.starts_with(SETUP_PREFIX);
+    let token = Secret::new(text);
+    Ok(if is_setup {
         Given::SetupToken(token)
     } else {
         Given::Token(token)

@@ -6,7 +6,7 @@ use windlass_domain::AppName;
 
 use super::{destroy, remote};
 use crate::{
-    args::{AppsCommand, BuildFlags, CreateApp, UpdateApp, apps::SettingFlags},
+    args::{AppsCommand, CreateApp, Setting, UpdateApp, apps::SettingFlags},
     context::Context,
     error::CliError,
     git,
@@ -53,7 +53,7 @@ async fn create(context: &Context<'_>, create: &CreateApp) -> Result<(), CliErro
     let out = context.out;
     let session = context.session()?;
     let client = context.client()?;
-    let mut body = changes(&create.settings, None);
+    let mut body = changes(&create.settings).0;
     body.insert("name".to_owned(), json!(create.name));
     let busy = out.spinner(&format!("creating {}", create.name));
     let answer = client.send(Method::POST, &["apps"], Some(&Value::Object(body))).await?;
@@ -169,90 +169,96 @@ fn limits(limits: &Value) -> String {
 async fn update(context: &Context<'_>, update: &UpdateApp) -> Result<(), CliError> {
     let out = context.out;
     let name = context.app_or(update.name.as_ref())?;
+    let mut changes = changes(&update.settings);
+    for setting in &update.reset {
+        changes.set(setting.field(), Value::Null);
+    }
+    if changes.0.is_empty() {
+        return Err(CliError::usage("nothing to change").next("windlass help apps update"));
+    }
     let path = ["apps", name.as_str()];
     let client = context.client()?;
     let busy = out.spinner(&format!("changing {name}"));
-    // Groups of settings are sent whole, so what is not changed must be what it was.
-    let now: App = view::read(&client.get(&path).await?)?;
-    let mut body = changes(&update.settings, Some(&now));
-    for setting in &update.reset {
-        body.insert(setting.field().to_owned(), Value::Null);
+    if !update.settings.build.build_args.is_empty() {
+        // The API takes all build args together.
+        let now = client.get(&path).await?;
+        changes.keep_build_args(&now["build"]["args"]);
     }
-    if body.is_empty() {
-        return Err(CliError::usage("nothing to change").next("windlass help apps update"));
-    }
-    let fields: Vec<String> = body.keys().cloned().collect();
-    let answer = client.send(Method::PATCH, &path, Some(&Value::Object(body))).await?;
+    let fields = changes.names().join(", ");
+    let answer = client
+        .send(Method::PATCH, &path, Some(&Value::Object(changes.0)))
+        .await?;
     drop(busy);
     if out.json {
         return out.json(&answer);
     }
-    out.done(&format!("changed {} of app {name}", fields.join(", ")));
+    out.done(&format!("changed {fields} of app {name}"));
     show_deploy_key(context, &view::read(&answer)?);
     out.note("It takes effect with the next deployment.");
     out.next(&format!("windlass deploy -a {name}"));
     Ok(())
 }
 
-/// The fields of the API that these flags set. `now` is the app as it is.
-fn changes(flags: &SettingFlags, now: Option<&App>) -> Map<String, Value> {
-    let mut body = Map::new();
-    let mut set = |field: &str, value: Option<Value>| {
+/// Changes of settings in the API's form: absent stays, null is the default.
+#[derive(Debug, Default, PartialEq)]
+struct Changes(Map<String, Value>);
+
+impl Changes {
+    fn set(&mut self, (group, field): (Option<&str>, &str), value: Value) {
+        let fields = match group {
+            None => Some(&mut self.0),
+            Some(group) => self.0.entry(group).or_insert_with(|| json!({})).as_object_mut(),
+        };
+        fields.map(|fields| fields.insert(field.to_owned(), value));
+    }
+
+    /// Adds the build args that the app has and that are not changed.
+    fn keep_build_args(&mut self, now: &Value) {
+        let wanted = &mut self.0["build"]["args"];
+        for (key, value) in now.as_object().into_iter().flatten() {
+            if wanted.get(key).is_none() {
+                wanted[key] = value.clone();
+            }
+        }
+    }
+
+    /// What is changed, as `port` or `build.target`.
+    fn names(&self) -> Vec<String> {
+        let name = |(group, value): (&String, &Value)| match value.as_object() {
+            Some(fields) => fields.keys().map(|field| format!("{group}.{field}")).collect(),
+            None => vec![group.clone()],
+        };
+        self.0.iter().flat_map(name).collect()
+    }
+}
+
+/// What these flags change.
+fn changes(flags: &SettingFlags) -> Changes {
+    let mut changes = Changes::default();
+    let mut set = |field: Setting, value: Option<Value>| {
         if let Some(value) = value {
-            body.insert(field.to_owned(), value);
+            changes.set(field.field(), value);
         }
     };
-    set("repo_url", flags.repo_url.as_ref().map(|url| json!(url)));
-    set("branch", flags.branch.as_ref().map(|branch| json!(branch)));
-    set("port", flags.port.map(|port| json!(port)));
-    set("drain_seconds", flags.drain_seconds.map(|seconds| json!(seconds)));
-    let health = [("path", flags.health_path.as_ref().map(|path| json!(path)))];
-    set("health", merged(now.map(|app| &app.health), health));
-    let limits = [
-        ("memory_bytes", flags.memory.map(|bytes| json!(bytes))),
-        ("cpu_millis", flags.cpu.map(|millis| json!(millis))),
-    ];
-    set("limits", merged(now.map(|app| &app.limits), limits));
-    set("build", build_changes(&flags.build, now));
-    body
-}
-
-fn build_changes(flags: &BuildFlags, now: Option<&App>) -> Option<Value> {
-    let build = now.map(|app| &app.build);
-    let args = (!flags.build_args.is_empty()).then(|| {
-        let mut args = build
-            .and_then(|build| build.get("args"))
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
-        args.extend(flags.build_args.iter().map(|(key, value)| (key.clone(), json!(value))));
-        Value::Object(args)
-    });
-    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| json!(path.to_string_lossy()));
-    merged(
-        build,
-        [
-            ("builder", flags.builder.map(|builder| json!(builder.word()))),
-            ("dockerfile", path(&flags.dockerfile)),
-            ("context", path(&flags.context)),
-            ("target", flags.target.as_ref().map(|target| json!(target))),
-            ("args", args),
-        ],
-    )
-}
-
-/// A group of settings with these changed; none if none is.
-fn merged<const N: usize>(now: Option<&Value>, changes: [(&str, Option<Value>); N]) -> Option<Value> {
-    let changed: Vec<_> = changes
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+    set(Setting::RepoUrl, flags.repo_url.as_ref().map(|url| json!(url)));
+    set(Setting::Branch, flags.branch.as_ref().map(|branch| json!(branch)));
+    set(Setting::Port, flags.port.map(Value::from));
+    set(Setting::DrainSeconds, flags.drain_seconds.map(Value::from));
+    set(Setting::HealthPath, flags.health_path.as_deref().map(Value::from));
+    set(Setting::Memory, flags.memory.map(Value::from));
+    set(Setting::Cpu, flags.cpu.map(Value::from));
+    let build = &flags.build;
+    set(Setting::Builder, build.builder.map(|builder| builder.word().into()));
+    set(Setting::Dockerfile, build.dockerfile.as_deref().map(Value::from));
+    set(Setting::Context, build.context.as_deref().map(Value::from));
+    set(Setting::Target, build.target.as_deref().map(Value::from));
+    let args: Map<String, Value> = build
+        .build_args
+        .iter()
+        .map(|(key, value)| (key.clone(), json!(value)))
         .collect();
-    if changed.is_empty() {
-        return None;
-    }
-    let mut group = now.and_then(Value::as_object).cloned().unwrap_or_default();
-    group.extend(changed);
-    Some(Value::Object(group))
+    set(Setting::BuildArgs, (!args.is_empty()).then_some(Value::Object(args)));
+    changes
 }
 
 #[cfg(test)]
@@ -260,11 +266,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_of_settings_keeps_what_is_not_changed() {
-        let now = json!({"dockerfile": "Dockerfile.prod", "target": null});
-        let group = merged(Some(&now), [("target", Some(json!("web"))), ("context", None)]);
-        assert_eq!(group, Some(json!({"dockerfile": "Dockerfile.prod", "target": "web"})));
-        assert_eq!(merged(Some(&now), [("target", None)]), None);
+    fn flags_become_the_fields_that_they_name_and_no_others() {
+        let flags = SettingFlags {
+            port: Some(3000),
+            health_path: Some("/healthz".to_owned()),
+            ..SettingFlags::default()
+        };
+        let mut changes = changes(&flags);
+        changes.set(Setting::Target.field(), Value::Null);
+        assert_eq!(changes.names(), ["build.target", "health.path", "port"]);
+        let body = json!({"port": 3000, "health": {"path": "/healthz"}, "build": {"target": null}});
+        assert_eq!(Value::Object(changes.0), body);
+    }
+
+    #[test]
+    fn a_new_build_arg_leaves_the_others() {
+        let mut flags = SettingFlags::default();
+        flags.build.build_args = vec![("A".to_owned(), "2".to_owned())];
+        let mut changes = changes(&flags);
+        changes.keep_build_args(&json!({"A": "1", "B": "1"}));
+        assert_eq!(
+            Value::Object(changes.0),
+            json!({"build": {"args": {"A": "2", "B": "1"}}})
+        );
     }
 
     #[test]

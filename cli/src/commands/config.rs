@@ -121,6 +121,7 @@ async fn change(
     let out = context.out;
     let busy = out.spinner(&format!("changing the config of {app}"));
     let path = ["apps", app.as_str(), "config"];
+    let keys: Vec<String> = changes.keys().cloned().collect();
     let answer = context
         .client()?
         .send(Method::PATCH, &path, Some(&Value::Object(changes)))
@@ -129,7 +130,7 @@ async fn change(
     if out.json {
         out.json(&answer)?;
     }
-    say_changed(context, app, &answer);
+    say_changed(context, app, &keys, &answer);
     let deployment = answer.get("deployment").filter(|deployment| !deployment.is_null());
     let Some(started) = deployment.map(started) else {
         return Ok(());
@@ -152,24 +153,16 @@ fn started(deployment: &Value) -> Value {
     }
 }
 
-fn say_changed(context: &Context<'_>, app: &AppName, answer: &Value) {
-    let names = |value: &Value| -> Vec<String> {
-        value
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect()
-    };
-    let changed = answer.get("changed").map(names).unwrap_or_default();
-    if changed.is_empty() {
-        context.out.done(&format!("the config of {app} was like that already"));
+fn say_changed(context: &Context<'_>, app: &AppName, wanted: &[String], answer: &Value) {
+    let out = context.out;
+    if answer.get("changed") == Some(&Value::Bool(false)) {
+        out.done(&format!("the config of {app} was like that already"));
         return;
     }
-    context.out.done(&format!("changed {} of {app}", changed.join(", ")));
+    out.done(&format!("changed {} of {app}", wanted.join(", ")));
     if answer.get("deployment").is_none_or(Value::is_null) {
-        context.out.note("Its first deployment will have it.");
+        out.note("Its first deployment will have it.");
+        out.next(&format!("windlass deploy -a {app}"));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     error::CliError,
     exit::Exit,
     follow, git, prompt, settings,
-    view::{self, App, short_commit},
+    view::{self, App, Deployment, short_commit},
 };
 
 pub async fn run(context: &Context<'_>, deploy: &Deploy) -> Result<(), CliError> {
@@ -220,21 +220,26 @@ fn outcome(report: &str, succeeded: bool, detached: bool) -> Result<Pushed, Push
     }
 }
 
-/// The push has shown the log; this says what is live now.
+/// The push has shown the log; this says what became of it, and follows it if the push ended before the deployment.
 async fn say_deployed(context: &Context<'_>, name: &AppName, commit: &str) -> Result<(), CliError> {
     let client = context.client()?;
     let newest = client.list(&["apps", name.as_str(), "deployments"], 10).await?;
-    let of_commit = newest
-        .iter()
-        .find(|deployment| deployment["commit"] == commit)
-        .or(newest.first());
-    let app: App = view::read(&client.get(&["apps", name.as_str()]).await?)?;
-    if context.out.json {
-        return context.out.json(of_commit.unwrap_or(&Value::Null));
+    let of_commit = newest.iter().find(|deployment| deployment["commit"] == commit);
+    let Some(answer) = of_commit else {
+        return Err(
+            CliError::failure(format!("the server has no deployment of {}", short_commit(commit)))
+                .next(format!("windlass deployments -a {name}")),
+        );
+    };
+    let deployment: Deployment = view::read(answer)?;
+    if !deployment.is_over() {
+        return follow::to_the_end(context, name.as_str(), answer).await;
     }
-    let release = app.release.as_deref().unwrap_or("the release");
-    context.out.done(&format!("{release} of {name} is live"));
-    context.out.data(&app.url)
+    if context.out.json {
+        context.out.json(answer)?;
+    }
+    follow::verdict(&deployment)?;
+    follow::say_live(context.out, name.as_str(), &deployment)
 }
 
 #[cfg(test)]

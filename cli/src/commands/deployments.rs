@@ -139,24 +139,20 @@ async fn log(context: &Context<'_>, app: &AppName, id: Option<String>) -> Result
     let client = context.client()?;
     let id = id_or_newest(&client, app, id).await?;
     let path = ["apps", app.as_str(), "deployments", &id, "log"];
-    let mut after = 0;
+    let mut after = "0".to_owned();
     loop {
-        let query = [("after", after.to_string())];
-        let mut page = client
-            .get_with(&path, &[(query[0].0, &query[0].1), ("limit", "1000")])
-            .await?;
-        let before = after;
+        let mut page = client.get_with(&path, &[("after", &after)]).await?;
         for item in take_items(&mut page) {
-            let line: DeploymentLine = view::read(&item)?;
-            after = after.max(line.seq);
             if context.out.json {
-                context.out.json_line(&item)?
+                context.out.json_line(&item)?;
             } else {
-                context.out.data(&log_line(&line.text))?
+                let line: DeploymentLine = view::read(&item)?;
+                context.out.data(&log_line(&line.text))?;
             }
         }
-        if after == before || page.get("next").is_none_or(Value::is_null) {
-            return Ok(());
+        match page.get("next").and_then(Value::as_i64).map(|next| next.to_string()) {
+            Some(next) if next != after => after = next,
+            _ => return Ok(()),
         }
     }
 }

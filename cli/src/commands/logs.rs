@@ -35,6 +35,7 @@ pub async fn run(context: &Context<'_>, logs: &Logs) -> Result<(), CliError> {
     let source = Source {
         path: &path,
         query: &query,
+        reached: false,
     };
     let mut waiting = Some(out.spinner("waiting for lines"));
     let mut last_id = 0;

@@ -46,7 +46,7 @@ async fn list(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
 
 /// The instances as a table.
 pub fn instances(items: &[Value]) -> Result<Table, CliError> {
-    let mut table = Table::new(&["NAME", "STATE", "HEALTH", "RELEASE", "SINCE", "WHY"]);
+    let mut table = Table::new(&["NAME", "STATE", "HEALTH", "RELEASE", "SINCE", "WHY"]).with_prose();
     for instance in view::read_all::<Instance>(items)? {
         table.row([
             &instance.name,

@@ -37,7 +37,7 @@ async fn list(context: &Context<'_>, app: &AppName, limit: usize) -> Result<(), 
         out.next(&format!("windlass deploy -a {app}"));
         return Ok(());
     }
-    let mut table = Table::new(&["VERSION", "STATUS", "COMMIT", "CREATED", "DESCRIPTION"]);
+    let mut table = Table::new(&["VERSION", "STATUS", "COMMIT", "CREATED", "DESCRIPTION"]).with_prose();
     for release in view::read_all::<Release>(&items)? {
         table.row([
             &release.version,
