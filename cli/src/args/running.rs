@@ -61,7 +61,7 @@ pub struct Logs {
     #[arg(short = 't', long = "tail", visible_alias = "follow", visible_short_alias = 'f')]
     pub tail: bool,
     /// How many lines of the past
-    #[arg(short = 'n', long = "lines", visible_alias = "num", default_value_t = 100, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    #[arg(short = 'n', long = "lines", visible_alias = "num", default_value_t = 100, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub lines: u32,
     /// Only this process type
     #[arg(short = 'p', long = "process", value_name = "TYPE")]
