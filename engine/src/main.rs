@@ -140,7 +140,9 @@ fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Config {
             action: ConfigAction::Check,
         }) => {
-            print_settings(&load(file)?);
+            let text = settings_text(&load(file)?);
+            // A reader that has seen enough (`| head`) is no fault.
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Doctor { json }) => doctor::run(&load(file)?.config, json),
@@ -150,7 +152,8 @@ fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn print_settings(loaded: &Loaded) {
+fn settings_text(loaded: &Loaded) -> String {
+    let mut text = String::new();
     for setting in &loaded.settings {
         let secret = setting.name == "database_url" && setting.value.contains('@');
         let value = match (secret, setting.value.as_str()) {
@@ -158,7 +161,11 @@ fn print_settings(loaded: &Loaded) {
             (false, "") => "(none)",
             (false, value) => value,
         };
-        println!("{:<32} {value:<40} {}", setting.name, setting.origin);
+        text.push_str(&format!("{:<32} {value:<40} {}\n", setting.name, setting.origin));
     }
-    println!("\nThe configuration is valid. API: {}", loaded.config.api_public_url);
+    text.push_str(&format!(
+        "\nThe configuration is valid. API: {}\n",
+        loaded.config.api_public_url
+    ));
+    text
 }

@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const WATCH: Duration = Duration::from_millis(500);
 
 /// Small in memory (the whole cluster idles well below 60 MB), durable, and without what a single machine does not need.
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 17] = [
     "listen_addresses=",
     "shared_buffers=16MB",
     "max_connections=60",
@@ -35,6 +35,7 @@ const SETTINGS: [&str; 16] = [
     "max_wal_size=256MB",
     "min_wal_size=32MB",
     "max_worker_processes=2",
+    "max_logical_replication_workers=0",
     "max_parallel_workers=0",
     "autovacuum_max_workers=1",
     "huge_pages=off",

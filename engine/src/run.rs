@@ -1,14 +1,6 @@
 //! Wires the roles and owns their end.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
@@ -282,8 +274,13 @@ async fn worker(
 fn welcome(config: &Config, setup: &Secret<String>) -> anyhow::Result<()> {
     write_setup_token(config, setup)?;
     let url = &config.api_public_url;
+    let port = if config.router_public_port == 80 {
+        String::new()
+    } else {
+        format!(":{}", config.router_public_port)
+    };
     println!(
-        "\nWelcome to Windlass.\n\n  API        {url}\n  Apps       http://APP.{}\n\nLog in once with the setup token:\n\n  \
+        "\nWelcome to Windlass.\n\n  API        {url}\n  Apps       http://APP.{}{port}\n\nLog in once with the setup token:\n\n  \
          windlass login {url} --setup-token {}\n\nThen, in a git repository:\n\n  windlass apps create hello\n  git push windlass main\n",
         config.base_domain,
         setup.expose()

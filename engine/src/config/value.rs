@@ -80,7 +80,8 @@ impl<'a> Reader<'a> {
     fn problem(&mut self, name: &str, problem: impl Display) {
         let origin = &self.setting(name).origin;
         let help = KEYS.iter().find(|key| key.name == name).map_or("", |key| key.help);
-        self.problems.push(format!("{name}: {problem} (from: {origin}). What it is: {help}"));
+        self.problems
+            .push(format!("{name}: {problem} (from: {origin}). What it is: {help}"));
     }
 
     fn text(&self, name: &str) -> String {
