@@ -30,6 +30,7 @@ pub(crate) fn diagnose(symptoms: &Symptoms<'_>) -> Failure {
         .or_else(|| disk(message))
         .or_else(|| missing_file(message, symptoms))
         .or_else(|| base_image(message, symptoms))
+        .or_else(|| definition(symptoms))
         .unwrap_or_else(|| other(message, symptoms))
 }
 
@@ -78,29 +79,40 @@ fn build_file(symptoms: &Symptoms<'_>) -> String {
 }
 
 fn parse_error(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
-    let known = [
-        "dockerfile parse error",
-        "Dockerfile parse error",
-        "the Dockerfile (",
-        "file with no instructions",
-    ];
-    let (_, rest) = known
-        .iter()
-        .find_map(|start| Some((start, message.find(start).map(|at| &message[at..])?)))?;
+    let (_, detail) = message
+        .split_once("dockerfile parse error ")
+        .or_else(|| message.split_once("Dockerfile parse error "))?;
+    let detail = detail.strip_prefix("on ").unwrap_or(detail);
     let file = build_file(symptoms);
-    let detail = rest
-        .trim_start_matches("dockerfile parse error")
-        .trim_start_matches(" on")
-        .trim_start();
     let reason = match detail.strip_prefix("line ").and_then(|rest| rest.split_once(':')) {
         Some((line, problem)) => format!("{file} line {line}: {}", problem.trim()),
         None => format!("{file}: {detail}"),
     };
-    Some(Failure::new(
-        FailureCode::InvalidBuildFile,
-        reason,
-        "correct the Dockerfile at this line and push again",
-    ))
+    let next = if detail.contains("unknown instruction") {
+        "correct the Dockerfile at this line; if the line belongs to a here-document (`<<EOF`), the engine is too old for it: \
+         put `# syntax=docker/dockerfile:1` on the first line, or use `&&` instead"
+    } else {
+        "correct the Dockerfile at this line and push again"
+    };
+    Some(Failure::new(FailureCode::InvalidBuildFile, reason, next))
+}
+
+/// The Dockerfile parses, but makes no build: it is empty, has no stage, or an instruction lacks its arguments.
+fn definition(symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let signs = [
+        "failed to create LLB definition",
+        "cannot be empty",
+        "file with no instructions",
+        "no build stage",
+    ];
+    signs.iter().any(|sign| symptoms.message.contains(sign)).then(|| {
+        let reason = format!("{}: {}", build_file(symptoms), bare(symptoms.message));
+        Failure::new(
+            FailureCode::InvalidBuildFile,
+            reason,
+            "correct the Dockerfile and push again",
+        )
+    })
 }
 
 /// The `# syntax=` frontend could not be had.
@@ -168,10 +180,10 @@ fn target(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
 }
 
 fn secret(message: &str) -> Option<Failure> {
-    let (before, _) = message
-        .split_once(": not found")
-        .filter(|(before, _)| before.contains("secret"))?;
-    let name = before.rsplit([' ', ':']).next().unwrap_or_default();
+    let (_, rest) = message
+        .split_once("secret ")
+        .filter(|_| message.ends_with("not found"))?;
+    let name = rest.split([' ', ':']).next()?;
     Some(Failure::new(
         FailureCode::BuildFailed,
         format!("a step needs the secret `{name}`, and the app has no config var of this name"),
@@ -225,9 +237,7 @@ fn base_image(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
         "invalid reference format",
         "failed to resolve reference",
     ];
-    let load = symptoms
-        .step
-        .and_then(|step| step.name.strip_prefix("[internal] load metadata for "));
+    let load = symptoms.step.and_then(|step| image_of(&step.name));
     if load.is_none() && !signs.iter().any(|sign| message.contains(sign)) && !message.ends_with(": not found") {
         return None;
     }
@@ -240,6 +250,15 @@ fn base_image(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
         )
         .with_evidence([message.to_owned()]),
     )
+}
+
+/// The image that a step is about.
+fn image_of(step: &str) -> Option<&str> {
+    let name = step.strip_prefix("[internal] load metadata for ").or_else(|| {
+        let name = step.rsplit_once("] ").map_or(step, |(_, name)| name);
+        name.strip_prefix("FROM ")
+    })?;
+    name.split_whitespace().next()
 }
 
 fn other(message: &str, symptoms: &Symptoms<'_>) -> Failure {

@@ -20,9 +20,32 @@ pub fn processes_of(tree: &Tree<'_>) -> Result<Option<Vec<ProcessSpec>>, PlanErr
     }
     let specs = procfile.processes.into_iter().map(|(process, command)| ProcessSpec {
         process,
-        command: Some(ProcessCommand::Shell(command)),
+        command: Some(ProcessCommand::Shell(with_exec(command))),
     });
     Ok(Some(specs.collect()))
+}
+
+/// Words at the beginning of a line that only the shell itself understands.
+const SHELL_WORDS: [&str; 32] = [
+    ".", ":", "!", "{", "[[", "alias", "case", "cd", "command", "eval", "exec", "exit", "export", "for", "function",
+    "getopts", "if", "local", "read", "readonly", "return", "set", "shift", "source", "time", "times", "trap", "type",
+    "ulimit", "umask", "unset", "until",
+];
+
+/// A line that is one plain command is run *in place of* its shell: Debian's `sh` would stay in front of it as the container's first
+/// process, and the signal that asks the app to finish would never reach it.
+fn with_exec(line: String) -> String {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let is_plain_name = first
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | '_' | '+' | ':' | '@'));
+    let is_list = line.contains([';', '|', '&', '<', '>', '(', ')', '\n', '`']);
+    let is_shell_word = SHELL_WORDS.contains(&first) || matches!(first, "wait" | "while");
+    if is_plain_name && !is_list && !is_shell_word {
+        format!("exec {line}")
+    } else {
+        line
+    }
 }
 
 /// The processes of an app whose Procfile says `declared` and whose framework would start `web` by itself. A Procfile that
@@ -56,6 +79,23 @@ mod tests {
             error.to_string(),
             "Procfile line 2: expected `name: command`, such as `web: node server.js`"
         );
+    }
+
+    #[test]
+    fn plain_commands_replace_their_shell() {
+        for (line, expected) in [
+            ("./serve --port $PORT", "exec ./serve --port $PORT"),
+            ("gunicorn 'my app:app'", "exec gunicorn 'my app:app'"),
+            ("exec ./serve", "exec ./serve"),
+            ("cd web", "cd web"),
+            ("./migrate && ./serve", "./migrate && ./serve"),
+            ("MODE=fast ./serve", "MODE=fast ./serve"),
+            ("\"$HOME/serve\"", "\"$HOME/serve\""),
+            ("$SERVE", "$SERVE"),
+            ("./serve > log", "./serve > log"),
+        ] {
+            assert_eq!(with_exec(line.to_owned()), expected);
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Installer {
             Kind::Requirements | Kind::Project | Kind::Nothing => return None,
         };
         Some(argv(&[
-            "/usr/local/bin/python",
+            "python3",
             "-m",
             "pip",
             "install",

@@ -100,7 +100,7 @@ fn steps(tree: &Tree<'_>, installer: &Installer, start: Option<&Start>) -> Vec<S
         let mut step = Step::new("Dependencies")
             .copying(copied.iter().map(String::as_str))
             .cached(installer.cache(), CACHE)
-            .running(&["/usr/local/bin/python", "-m", "venv", VENV]);
+            .running(&["python3", "-m", "venv", VENV]);
         step.run.push(installer.install());
         steps.push(step);
     }

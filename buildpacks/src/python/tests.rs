@@ -60,7 +60,7 @@ fn frameworks_are_started_by_their_servers() {
         ),
         (
             vec![("requirements.txt", "x\n"), ("Procfile", "web: ./serve\n")],
-            "sh: ./serve",
+            "sh: exec ./serve",
         ),
     ] {
         assert_eq!(web(&plan(&files).unwrap()), expected);

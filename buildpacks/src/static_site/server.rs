@@ -37,11 +37,13 @@ fn config(site: &Site<'_>) -> String {
     format!(
         r#"server.modules = ("mod_access", "mod_deflate", "mod_rewrite", "mod_setenv", "mod_accesslog")
 server.document-root = "{root}"
-server.bind = "0.0.0.0:" + env.PORT
+server.bind = "0.0.0.0"
+server.port = env.PORT
 server.tag = ""
 server.errorfile-prefix = "{root}/"
 index-file.names = ("index.html", "index.htm")
-accesslog.filename = "/dev/stdout"
+# Its standard output goes nowhere; its standard error is the log of the container.
+accesslog.filename = "/dev/stderr"
 server.max-request-size = 64
 server.upload-dirs = ("/tmp")
 # What begins with a dot is not part of the site, `.well-known` is.
