@@ -27,7 +27,10 @@ pub(crate) struct Endpoint {
     /// Milliseconds since `born` until which no request is sent; 0 if none.
     ejected_until_ms: AtomicU64,
     born: Instant,
-    #[expect(clippy::vec_box, reason = "a connection is large and moves often between here and its request")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection is large and moves often between here and its request"
+    )]
     /// Idle connections, one stack per worker thread: a connection never changes its thread.
     idle: Box<[Mutex<Vec<Box<Link>>>]>,
 }

@@ -41,7 +41,8 @@ pub enum RouterError {
 
 /// Serves until `shutdown` resolves or the control socket asks for the end, then lets requests in flight finish for
 /// [`crate::Limits::drain`] at most. The last table is live before the first connection is accepted. Needs a Tokio runtime,
-/// which it uses for the control socket only: requests run on threads of their own.
+/// which it uses for the control socket only: requests run on threads of their own. Dropped before it has ended, it cuts off
+/// what is in flight.
 pub async fn run(config: RouterConfig, shutdown: impl Future<Output = ()>) -> Result<(), RouterError> {
     if config.http.is_empty() {
         return Err(RouterError::NoListener);
@@ -52,6 +53,8 @@ pub async fn run(config: RouterConfig, shutdown: impl Future<Output = ()>) -> Re
         .map_or(1, usize::from);
     let control = control::bind(config.control).await?;
     let shared = Arc::new(Shared::start(config.limits, config.table_file, threads));
+    let _closing = shared.closing.clone().drop_guard();
+    let _abort = shared.abort.clone().drop_guard();
     let (alive, mut all_ended) = mpsc::channel::<()>(1);
     let mut workers = Vec::with_capacity(threads);
     for index in 0..threads {
@@ -63,7 +66,8 @@ pub async fn run(config: RouterConfig, shutdown: impl Future<Output = ()>) -> Re
         workers.push(start_worker(worker, &config.http, alive.clone())?);
     }
     drop(alive);
-    let served = serve_until(&shared, control, shutdown, &mut all_ended).await;
+    let control = tokio::spawn(control::serve(control, Arc::clone(&shared)));
+    let served = serve_until(&shared, shutdown, &mut all_ended).await;
     shared.closing.cancel();
     tracing::info!(connections = shared.caps.open(), "router is draining");
     if time::timeout(shared.limits.drain, all_ended.recv()).await.is_err() {
@@ -73,6 +77,8 @@ pub async fn run(config: RouterConfig, shutdown: impl Future<Output = ()>) -> Re
         );
     }
     shared.abort.cancel();
+    // Its socket file is gone when this returns: the next router may bind at once.
+    let _ = control.await;
     let joined =
         tokio::task::spawn_blocking(|| workers.into_iter().map(JoinHandle::join).filter(Result::is_err).count());
     match joined.await {
@@ -81,14 +87,11 @@ pub async fn run(config: RouterConfig, shutdown: impl Future<Output = ()>) -> Re
     }
 }
 
-/// Serves the control socket meanwhile; it stays open through the drain, as its task ends with the runtime or the abort.
 async fn serve_until(
     shared: &Arc<Shared>,
-    control: control::Bound,
     shutdown: impl Future<Output = ()>,
     all_ended: &mut mpsc::Receiver<()>,
 ) -> Result<(), RouterError> {
-    tokio::spawn(control::serve(control, Arc::clone(shared)));
     tokio::select! {
         () = shutdown => Ok(()),
         () = shared.closing.cancelled() => Ok(()),

@@ -9,4 +9,4 @@ mod server;
 
 pub use client::{ControlClient, ControlError};
 pub use protocol::{Ack, Ejected, RouterStatus};
-pub(crate) use server::{Bound, bind, serve};
+pub(crate) use server::{bind, serve};
