@@ -1,6 +1,6 @@
 //! The connection to Postgres: few connections, made when they are needed, replaced when they break.
 
-use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     Postgres, Transaction,
@@ -26,7 +26,7 @@ const SESSION: [(&str, &str); 3] = [
 ];
 
 /// Where the database is and how it is used.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreOptions {
     /// `postgres://…`.
     pub url: String,
@@ -34,6 +34,15 @@ pub struct StoreOptions {
     pub max_connections: u32,
     /// The 32 bytes that seal secrets.
     pub master_key: Secret<Vec<u8>>,
+}
+
+impl fmt::Debug for StoreOptions {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
 }
 
 /// All rows of Windlass. A clone is cheap and shares the connections.

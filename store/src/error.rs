@@ -88,9 +88,9 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-            // 08: connection; 53: no memory, disk or connections; 57P: shutting down or starting; 25006: read-only (a standby);
+            // 08: connection; 40: a deadlock was broken; 53: no memory, disk or connections; 57P: shutting down or starting; 25006: read-only (a standby);
             // 57014, 55P03: it took too long.
-            ["08", "53", "57P", "25006", "57014", "55P03"]
+            ["08", "40", "53", "57P", "25006", "57014", "55P03"]
                 .iter()
                 .any(|prefix| code.starts_with(prefix))
         }),
