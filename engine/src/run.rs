@@ -82,6 +82,11 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
         welcome(config, setup)?;
     }
     let mut tasks = JoinSet::new();
+    tasks.spawn(forget_setup_token(
+        config.setup_token_file(),
+        store.clone(),
+        token.clone(),
+    ));
     let events = (store.clone(), token.clone());
     tasks.spawn(async move {
         events.0.listen(events.1.cancelled_owned()).await;
@@ -297,6 +302,20 @@ fn write_setup_token(config: &Config, setup: &Secret<String>) -> anyhow::Result<
         .mode(0o600)
         .open(&path)?;
     writeln!(file, "{}", setup.expose()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes the file of the setup token as soon as the token has been redeemed.
+async fn forget_setup_token(path: PathBuf, store: Store, token: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        if path.exists() && store.setup_token_waits().await.is_ok_and(|waits| !waits) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
 }
 
 /// `windlassd setup-token`: for whoever lost the first one.

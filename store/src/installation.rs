@@ -83,6 +83,14 @@ impl Store {
         Ok(setup_token)
     }
 
+    /// Whether a setup token waits to be redeemed.
+    pub async fn setup_token_waits(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query!(r#"select setup_token_hash is not null as "waits!" from installation"#)
+            .fetch_one(self.pool())
+            .await?;
+        Ok(row.waits)
+    }
+
     /// Changes the setup token into an API token of the team `default`; none if it is wrong or was used before.
     pub async fn redeem_setup_token(
         &self,

@@ -17,8 +17,9 @@ pub(crate) async fn ensure(
     app_name: &AppName,
     subnet: Option<Ipv4Net>,
 ) -> anyhow::Result<String> {
-    // The engine's id keeps two engines on one machine apart.
-    let name = format!("windlass-{}-{app_name}", &shared.config.engine_id[..8]);
+    // The end of the engine's id keeps two engines on one machine apart; its beginning is only the time of its making.
+    let id = &shared.config.engine_id;
+    let name = format!("windlass-{}-{app_name}", &id[id.len().saturating_sub(8)..]);
     if let Some(subnet) = subnet {
         match make(shared, app, app_name, (&name, subnet)).await {
             Ok(()) => return Ok(name),

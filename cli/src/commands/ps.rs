@@ -44,17 +44,18 @@ async fn list(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
     instances(&items)?.print(out)
 }
 
-/// The instances as a table.
+/// The instances as a table: what runs, and what ended by itself. What was stopped on purpose is history; `--json` has it.
 pub fn instances(items: &[Value]) -> Result<Table, CliError> {
     let mut table = Table::new(&["NAME", "STATE", "HEALTH", "RELEASE", "SINCE", "WHY"]).with_prose();
-    for instance in view::read_all::<Instance>(items)? {
+    let instances = view::read_all::<Instance>(items)?;
+    for instance in instances.iter().filter(|instance| instance.state != "stopped") {
         table.row([
             &instance.name,
             &instance.state,
             instance.health.as_deref().unwrap_or("-"),
             instance.release.as_deref().unwrap_or("-"),
             &time::since(instance.created_at),
-            &why(&instance),
+            &why(instance),
         ]);
     }
     Ok(table)

@@ -208,6 +208,24 @@ mod tests {
     }
 
     #[test]
+    fn every_key_stands_in_the_book_with_its_variable_and_its_default() {
+        let page = include_str!("../../../docs/reference/configuration.md");
+        for key in &KEYS {
+            let row = format!("| `{}` | `{}` |", key.name, key.env);
+            let line = page
+                .lines()
+                .find(|line| line.starts_with(&row))
+                .unwrap_or_else(|| panic!("no row: {row}"));
+            assert!(line.contains(key.default), "{line}: the default is {}", key.default);
+        }
+        let rows = page
+            .lines()
+            .filter(|line| line.starts_with("| `") && line.contains("` | `"))
+            .count();
+        assert!(rows >= KEYS.len(), "{rows} rows for {} keys", KEYS.len());
+    }
+
+    #[test]
     fn a_file_that_is_no_toml_is_named_with_its_line() {
         let error = with("base_domain = \n", &[]).unwrap_err();
         assert!(error.problems[0].contains("line 1"), "{}", error.problems[0]);
