@@ -1,0 +1,194 @@
+//! Deployments: asked for, listed, cancelled.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use windlass_api_types::{CreateDeployment, Deployment, Page};
+use windlass_domain::{CommitSha, DeploymentKind, GitRef};
+use windlass_source::{Repositories, SourceError};
+use windlass_store::{AppRow, CancelOutcome, DeploymentRow, NewDeployment, Store, Trigger};
+
+use crate::{
+    ApiConfig,
+    description::Conflict,
+    extract::{AppPath, Cursor, DeploymentPath, Listing, OptionalBody, OwnApp, OwnDeployment, UsableApp, page},
+    problem::{Kind, Problem},
+    views,
+};
+
+/// List the deployments of an app, newest first.
+#[utoipa::path(
+    get, path = "/apps/{app}/deployments", tag = "deployments", params(AppPath, Cursor),
+    responses((status = 200, body = Page<Deployment>)),
+)]
+pub(crate) async fn list_deployments(
+    OwnApp { actor, app }: OwnApp,
+    listing: Listing,
+    State(store): State<Store>,
+    State(config): State<Arc<ApiConfig>>,
+) -> Result<Response, Problem> {
+    let rows = store.list_deployments(actor.team, app.id, listing.wanted).await?;
+    Ok(page(&listing, &config, rows, |row| {
+        views::deployment(row, &app.name, &config)
+    }))
+}
+
+/// Deploy.
+///
+/// Deploys a `ref` of the app's `repo_url`, or a `commit` that was pushed before; with neither, the app's branch. An app without a
+/// `repo_url` is deployed from what was pushed to it.
+#[utoipa::path(
+    post, path = "/apps/{app}/deployments", tag = "deployments", params(AppPath), request_body = Option<CreateDeployment>,
+    responses(
+        (status = 202, description = "The deployment waits for a worker", body = Deployment,
+         headers(("Location" = String, description = "Its address"))),
+        (status = 409, response = Conflict),
+    ),
+)]
+pub(crate) async fn create_deployment(
+    UsableApp { actor, app }: UsableApp,
+    State(store): State<Store>,
+    State(repositories): State<Repositories>,
+    State(config): State<Arc<ApiConfig>>,
+    OptionalBody(body): OptionalBody<CreateDeployment>,
+) -> Result<Response, Problem> {
+    let (kind, reference, message) = wanted(&repositories, &app, body).await?;
+    let commit = match &kind {
+        DeploymentKind::Push { commit } => Some(commit.clone()),
+        _ => None,
+    };
+    let new = NewDeployment {
+        kind,
+        trigger: Trigger::Api,
+        reference,
+        commit: commit.clone(),
+        message,
+        by: Some(actor.token),
+    };
+    let row = store.create_deployment(actor.team, app.id, new).await?;
+    let row = row.ok_or_else(Problem::app_deleting)?;
+    if let Some(commit) = commit {
+        repositories.keep(app.id, row.id, &commit).await?;
+    }
+    Ok(accepted(row, &app, &config))
+}
+
+/// Get a deployment with its steps.
+#[utoipa::path(
+    get, path = "/apps/{app}/deployments/{deployment}", tag = "deployments", params(DeploymentPath),
+    responses((status = 200, body = Deployment)),
+)]
+pub(crate) async fn get_deployment(
+    OwnDeployment { actor, app, deployment }: OwnDeployment,
+    State(store): State<Store>,
+    State(config): State<Arc<ApiConfig>>,
+) -> Result<Json<Deployment>, Problem> {
+    let steps = store.deployment_steps(actor.team, deployment.id).await?;
+    Ok(Json(views::deployment_in_full(deployment, steps, &app.name, &config)))
+}
+
+/// Cancel a deployment.
+///
+/// One that waits is cancelled at once, one that goes on soon after.
+#[utoipa::path(
+    post, path = "/apps/{app}/deployments/{deployment}/cancel", tag = "deployments", params(DeploymentPath),
+    responses(
+        (status = 202, description = "The deployment is, or will be, cancelled", body = Deployment),
+        (status = 409, response = Conflict),
+    ),
+)]
+pub(crate) async fn cancel_deployment(
+    OwnDeployment { actor, app, deployment }: OwnDeployment,
+    State(store): State<Store>,
+    State(config): State<Arc<ApiConfig>>,
+) -> Result<Response, Problem> {
+    match store
+        .request_cancel(actor.team, app.id, deployment.id, actor.token)
+        .await?
+    {
+        CancelOutcome::Requested(row) => Ok(accepted(*row, &app, &config)),
+        CancelOutcome::AlreadyOver(status) => {
+            let detail = format!("the deployment is over: it is {}", status.as_str());
+            Err(Problem::new(Kind::DeploymentOver, detail))
+        }
+        CancelOutcome::NotFound => Err(Problem::not_found("the deployment is gone")),
+    }
+}
+
+/// A deployment that was begun, with its address.
+pub(crate) fn accepted(row: DeploymentRow, app: &AppRow, config: &ApiConfig) -> Response {
+    let location = config.public(&format!("/api/v1/apps/{}/deployments/{}", app.name, row.id));
+    let body = views::deployment(row, &app.name, config);
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
+}
+
+/// What is to be deployed, the ref as it was named, and the commit's message if it is here.
+type Wanted = (DeploymentKind, Option<String>, Option<String>);
+
+async fn wanted(repositories: &Repositories, app: &AppRow, body: CreateDeployment) -> Result<Wanted, Problem> {
+    match (body.commit, body.reference) {
+        (Some(_), Some(_)) => Err(Problem::field("/commit", "give either `ref` or `commit`")),
+        (Some(commit), None) => {
+            let commit: CommitSha = commit.parse().map_err(|error| Problem::field("/commit", error))?;
+            let message = pushed_message(repositories, app, &commit).await?;
+            Ok((DeploymentKind::Push { commit }, None, Some(message)))
+        }
+        (None, reference) => {
+            let asked = reference.as_deref().unwrap_or(app.settings.branch.as_str());
+            let reference: GitRef = asked.parse().map_err(|error| Problem::field("/ref", error))?;
+            if app.settings.repo_url.is_some() {
+                let name = Some(reference.to_string());
+                return Ok((
+                    DeploymentKind::Fetch {
+                        reference,
+                        commit: None,
+                    },
+                    name,
+                    None,
+                ));
+            }
+            let commit = pushed_commit(repositories, app, &reference).await?;
+            let message = pushed_message(repositories, app, &commit).await?;
+            Ok((
+                DeploymentKind::Push { commit },
+                Some(reference.to_string()),
+                Some(message),
+            ))
+        }
+    }
+}
+
+async fn pushed_message(repositories: &Repositories, app: &AppRow, commit: &CommitSha) -> Result<String, Problem> {
+    let found = or_nothing(repositories.describe(app.id, commit).await)?;
+    found.map(|commit| commit.subject).ok_or_else(|| {
+        Problem::field(
+            "/commit",
+            format!("the commit {} was not pushed to this app", commit.short()),
+        )
+        .next(format!("git push windlass HEAD:{}", app.settings.branch))
+    })
+}
+
+async fn pushed_commit(repositories: &Repositories, app: &AppRow, reference: &GitRef) -> Result<CommitSha, Problem> {
+    let found = or_nothing(repositories.resolve(app.id, reference).await)?;
+    found.ok_or_else(|| {
+        let detail = format!("the app has no repo_url, and `{reference}` was not pushed to it");
+        Problem::field("/ref", detail).next(format!(
+            "git push windlass HEAD:{}, or set the app's repo_url",
+            app.settings.branch
+        ))
+    })
+}
+
+/// A repository that was never pushed to holds nothing.
+fn or_nothing<T>(found: Result<Option<T>, SourceError>) -> Result<Option<T>, Problem> {
+    match found {
+        Err(SourceError::NoRepository(_)) => Ok(None),
+        found => Ok(found?),
+    }
+}
