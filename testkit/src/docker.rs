@@ -1,10 +1,13 @@
 //! What tests ask of Docker itself, through its own command line: they look over the engine's shoulder, never through its eyes.
 
 use std::{
+    fs::File,
     io::Write,
     path::Path,
     process::{Command, Stdio},
 };
+
+use rustix::fs::{FlockOperation, flock};
 
 /// A tiny image with busybox in it, for apps of tests.
 pub const BUSYBOX: &str = "windlass-testkit/busybox:1";
@@ -50,6 +53,7 @@ pub fn has_image(reference: &str) -> bool {
 /// # Panics
 /// When there is no static busybox, or Docker refuses.
 pub fn ensure_busybox() {
+    let _one_at_a_time = exclusive("busybox");
     if has_image(BUSYBOX) {
         return;
     }
@@ -73,6 +77,15 @@ pub fn ensure_busybox() {
     std::os::unix::fs::symlink("../bin", root.path().join("usr/bin")).unwrap();
     std::fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").unwrap();
     import(root.path(), BUSYBOX);
+}
+
+/// Held while an image is made that other tests need as well.
+fn exclusive(name: &str) -> File {
+    let directory = std::env::temp_dir().join("windlass-testkit");
+    std::fs::create_dir_all(&directory).expect("the temporary directory is writable");
+    let lock = File::create(directory.join(name)).expect("the temporary directory is writable");
+    flock(&lock, FlockOperation::LockExclusive).expect("a lock can be waited for");
+    lock
 }
 
 /// Makes an image of a directory.
@@ -103,6 +116,7 @@ pub fn language_image(official: &str, stand_in: &str, packages: &str, finish: &s
     if has_image(official) || try_docker(&["pull", "-q", official]).is_ok() {
         return official.to_owned();
     }
+    let _one_at_a_time = exclusive("language");
     if !has_image(stand_in) {
         let install = format!("apt-get update -q && apt-get install -y -q --no-install-recommends {packages}");
         build(

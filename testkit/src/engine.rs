@@ -231,11 +231,9 @@ impl Engine {
     pub fn assert_clean(&self) {
         let mut left = docker::leftovers(&self.id);
         if let Ok(entries) = fs::read_dir(self.data_dir().join("repositories")) {
-            left.extend(
-                entries
-                    .flatten()
-                    .map(|entry| format!("repository {}", entry.path().display())),
-            );
+            let paths = entries.flatten().map(|entry| entry.path());
+            let repositories = paths.filter(|path| path.extension().is_some_and(|extension| extension == "git"));
+            left.extend(repositories.map(|path| format!("repository {}", path.display())));
         }
         assert!(left.is_empty(), "left behind: {left:#?}");
     }

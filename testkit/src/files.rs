@@ -39,7 +39,7 @@ impl Files {
 /// Serves until SIGTERM; as process 1 a program that installs no handler would not hear it.
 const SERVE: &str = r#"#!/bin/sh
 echo "listening on $PORT"
-httpd -f -v -p "$PORT" -h /app/www &
+httpd -f -vv -p "$PORT" -h /app/www &
 trap 'echo "ending"; kill $!; exit 0' TERM
 wait $!
 "#;

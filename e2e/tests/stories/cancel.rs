@@ -7,7 +7,7 @@ use windlass_testkit::{App, Engine, docker, files, files::Files, run, wait_until
 
 /// A build that does not end by itself and does not listen to SIGTERM. Its command line is its own.
 fn endless(mark: &str) -> Files {
-    let step = format!("RUN : {mark}; trap '' TERM; echo begun; while true; do sleep 1; done\n");
+    let step = format!("RUN : {mark}; trap '' TERM; echo be\"\"gun; while true; do sleep 1; done\n");
     Files::new().with("Dockerfile", files::dockerfile(&step))
 }
 

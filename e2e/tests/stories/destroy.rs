@@ -27,7 +27,7 @@ async fn nothing_is_left_of_a_destroyed_app() {
 async fn an_app_may_be_destroyed_while_it_is_built() {
     let engine = Engine::start().await;
     let shop = engine.app("shop").await;
-    let slow = files::Files::new().with("Dockerfile", files::dockerfile("RUN echo begun; sleep 300\n"));
+    let slow = files::Files::new().with("Dockerfile", files::dockerfile("RUN echo be\"\"gun; sleep 300\n"));
     shop.push_with(&slow, &["no-deploy"]).await.must_succeed();
     let commit = shop.repo.git(&["rev-parse", "HEAD"]).await.must_succeed();
     let started = shop.deploy(serde_json::json!({ "commit": commit })).await;

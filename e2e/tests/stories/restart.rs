@@ -47,7 +47,7 @@ async fn a_deployment_outlives_the_worker_that_ran_it() {
     let shop = engine.app("shop").await;
     let slow = files::saying("hello").with(
         "Dockerfile",
-        files::dockerfile("RUN echo begun; sleep 5\nCMD [\"/app/serve\"]\n"),
+        files::dockerfile("RUN echo be\"\"gun; sleep 5\nCMD [\"/app/serve\"]\n"),
     );
     shop.push_with(&slow, &["no-deploy"]).await.must_succeed();
     let commit = shop.repo.git(&["rev-parse", "HEAD"]).await.must_succeed();
