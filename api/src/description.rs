@@ -207,7 +207,7 @@ fn problem_response(description: &str) -> Described {
 /// The description, and the page to browse it.
 pub(crate) fn pages(openapi: utoipa::openapi::OpenApi) -> Router<ApiState> {
     let document = json!(openapi);
-    let swagger = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from(ADDRESS));
+    let swagger = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from(ADDRESS).validator_url("none"));
     Router::new()
         .route(ADDRESS, get(async move || Json(document.clone())))
         .merge(swagger)

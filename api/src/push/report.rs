@@ -53,15 +53,12 @@ fn rejected(reason: &str) -> Verdict {
     Verdict::Rejected(reason.lines().next().unwrap_or_default().to_owned())
 }
 
+/// The worker knows the same words; what it wrote into the log was shown already.
 fn said_already(lines: &[String], seen: &[String]) -> bool {
-    let gist = |line: &String| {
-        line.trim_end_matches(|c: char| c == ')' || c.is_ascii_digit())
-            .to_owned()
-    };
-    lines.first().is_some_and(|first| {
-        let first = gist(first);
-        seen.iter().any(|line| gist(line) == first)
-    })
+    let is_live = |line: &String| line.starts_with("=====>") && line.contains(" is live");
+    lines
+        .first()
+        .is_some_and(|first| seen.contains(first) || (is_live(first) && seen.iter().any(is_live)))
 }
 
 #[cfg(test)]

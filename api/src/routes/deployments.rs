@@ -17,7 +17,7 @@ use crate::{
     ApiConfig,
     description::Conflict,
     extract::{AppPath, Cursor, DeploymentPath, Listing, OptionalBody, OwnApp, OwnDeployment, UsableApp, page},
-    problem::{Kind, Problem},
+    problem::{Kind, Problem, chain},
     views,
 };
 
@@ -72,8 +72,11 @@ pub(crate) async fn create_deployment(
     };
     let row = store.create_deployment(actor.team, app.id, new).await?;
     let row = row.ok_or_else(Problem::app_deleting)?;
-    if let Some(commit) = commit {
-        repositories.keep(app.id, row.id, &commit).await?;
+    if let Some(commit) = commit
+        && let Err(error) = repositories.keep(app.id, row.id, &commit).await
+    {
+        // It was pushed, so it stays for weeks without a ref: the deployment can go on.
+        tracing::warn!(error = chain(&error), deployment = %row.id, "a commit is not kept by a ref");
     }
     Ok(accepted(row, &app, &config))
 }

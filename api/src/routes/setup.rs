@@ -6,12 +6,7 @@ use windlass_api_types::{RedeemSetupToken, SetUp};
 use windlass_domain::Secret;
 use windlass_store::Store;
 
-use crate::{
-    description::Unauthorized,
-    extract::Body,
-    problem::{Kind, Problem},
-    routes::tokens::checked_name,
-};
+use crate::{description::Unauthorized, extract::Body, problem::Problem, routes::tokens::checked_name};
 
 /// Redeem the setup token.
 ///
@@ -27,11 +22,8 @@ pub(crate) async fn redeem_setup_token(
     let name = checked_name(body.name.as_deref().unwrap_or("setup"))?;
     let redeemed = store.redeem_setup_token(&Secret::new(body.setup_token), &name).await?;
     let (row, token) = redeemed.ok_or_else(|| {
-        Problem::new(
-            Kind::Unauthorized,
-            "the setup token is not known, or was redeemed before",
-        )
-        .next("take it from the output of the server's first start, or make a new one with `windlassd setup-token`")
+        Problem::unauthorized("the setup token is not known, or was redeemed before", "SetupToken")
+            .next("take it from the output of the server's first start, or make a new one with `windlassd setup-token`")
     })?;
     let body = SetUp {
         token: token.expose().clone(),

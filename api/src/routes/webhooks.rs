@@ -175,6 +175,10 @@ const fn told(result: DeliveryResult, reason: Option<String>) -> WebhookDelivere
 
 fn untrusted(detail: &str) -> Problem {
     Problem::new(Kind::BadSignature, detail)
+        .header(
+            http::header::WWW_AUTHENTICATE,
+            "HMAC-SHA256 header=\"X-Hub-Signature-256\"",
+        )
         .next("give the forge the secret that `windlass webhook` shows, and the app the repository as its repo_url")
 }
 

@@ -44,6 +44,15 @@ impl Work {
         self.git(&["commit", "-q", "--allow-empty", "-m", message]).await;
     }
 
+    /// Adds a file that no compression makes smaller than a JSON body may be.
+    async fn grow(&self, bytes: usize) {
+        let mut noise = vec![0; bytes];
+        rand::RngCore::fill_bytes(&mut rand::rng(), &mut noise);
+        std::fs::write(self.dir.join("noise"), noise).unwrap();
+        self.git(&["add", "noise"]).await;
+        self.git(&["commit", "-q", "--amend", "--no-edit"]).await;
+    }
+
     async fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"]).await.trim().to_owned()
     }
@@ -194,6 +203,7 @@ async fn a_commit_can_be_stored_and_deployed_later() {
     with_api(|api| async move {
         api.app("shop").await;
         let work = Work::of(&api, &api.token).await;
+        work.grow(3 << 20).await;
         let pushed = work.git(&["push", "-o", "no-deploy", "windlass", "main"]).await;
         assert!(pushed.contains("Stored without a deployment"), "{pushed}");
         assert!(deployments(&api).await.is_empty());
