@@ -106,6 +106,7 @@ create table deployments (
     step text,
     -- The fencing token: grows with every claim, and every write of a worker names the one it claimed.
     attempt integer not null default 0,
+    -- None while nobody has it: it waits, is over, or was given up and may be claimed again after lease_until.
     lease_holder uuid,
     lease_until timestamptz,
     image_id uuid,
@@ -184,6 +185,7 @@ create table releases (
     created_at timestamptz not null default now(),
     unique (app_id, version)
 );
+create index releases_image on releases (image_id);
 
 -- Writer: worker.
 create table instances (
@@ -208,6 +210,7 @@ create table instances (
     log_cursor_ns bigint not null default 0
 );
 create index instances_app on instances (app_id, id desc);
+create index instances_release on instances (release_id);
 create index instances_live on instances (app_id) where state in ('starting', 'healthy', 'unhealthy', 'draining');
 
 -- Writer: worker. Bounded per app.
@@ -235,6 +238,7 @@ create table webhook_deliveries (
     received_at timestamptz not null default now(),
     primary key (forge, delivery_id, app_id)
 );
+create index webhook_deliveries_app on webhook_deliveries (app_id);
 
 -- Writer: worker. Numbers the tables that the router gets.
 create sequence route_generation;

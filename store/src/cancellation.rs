@@ -88,6 +88,13 @@ async fn mark_cancelled(
         deployment.uuid(),
         by.map(TokenId::uuid)
     )
+    .execute(&mut *connection)
+    .await?;
+    // Nobody is there to hear of it when its worker gave it up for a while: the next one shall come at once.
+    sqlx::query!(
+        "update deployments set lease_until = now() where id = $1 and status = 'running' and lease_holder is null",
+        deployment.uuid()
+    )
     .execute(connection)
     .await?;
     Ok(())

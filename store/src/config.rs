@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
-use windlass_domain::{AppId, ConfigKey, DeploymentKind, Secret, TeamId, TokenId};
+use windlass_domain::{AppId, ConfigKey, DeploymentKind, DeploymentStatus, Secret, TeamId, TokenId};
 
 use crate::{
     DeploymentRow, NewDeployment, Store, StoreError, Trigger,
@@ -31,7 +31,7 @@ pub struct ConfigPatched {
     pub config: Config,
     /// Whether the patch changed anything.
     pub changed: bool,
-    /// The deployment that makes the change live; none when nothing changed or nothing is live.
+    /// The deployment that makes the change live; none when nothing changed, or nothing is live and no deployment runs.
     pub deployment: Option<DeploymentRow>,
 }
 
@@ -68,7 +68,8 @@ impl Store {
         self.config_version(&mut connection, app, version).await
     }
 
-    /// Sets and removes config vars. When that changes anything, there is a new version, and a deployment if a release is live.
+    /// Sets and removes config vars. When that changes anything, there is a new version, and a deployment if a release is live or a
+    /// deployment runs.
     /// None: no such app, or it is being deleted.
     pub async fn patch_config(
         &self,
@@ -187,13 +188,16 @@ impl Store {
     }
 }
 
-/// A deployment of the new config vars, if there is something live to give them to.
+/// A deployment of the new config vars, if there is something live to give them to, or if there may soon be: a deployment that
+/// runs may have read the old ones.
 async fn deploy_config(
     connection: &mut PgConnection,
     team: TeamId,
     app: AppId,
     by: TokenId,
 ) -> Result<Option<DeploymentRow>, StoreError> {
+    // First, lest the one that runs become live and end between the two looks.
+    let deploying = is_deploying(connection, app).await?;
     let live = sqlx::query!(
         "select i.commit_id from app_states s
          join releases r on r.id = s.live_release_id
@@ -203,16 +207,30 @@ async fn deploy_config(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(live) = live else { return Ok(None) };
+    if live.is_none() && !deploying {
+        return Ok(None);
+    }
     let new = NewDeployment {
         kind: DeploymentKind::Config,
         trigger: Trigger::Config,
         reference: None,
-        commit: live.commit_id.and_then(|commit| commit.parse().ok()),
+        commit: live.and_then(|live| live.commit_id?.parse().ok()),
         message: None,
         by: Some(by),
     };
     insert_deployment(connection, team, app, &new).await
+}
+
+/// Whether a deployment of the app runs. None that waits can begin before the transaction ends, so that it will read what is
+/// written here.
+async fn is_deploying(connection: &mut PgConnection, app: AppId) -> Result<bool, sqlx::Error> {
+    let open = sqlx::query_scalar!(
+        "select status from deployments where app_id = $1 and status in ('pending', 'running') order by id for share",
+        app.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(open.iter().any(|status| status == DeploymentStatus::Running.as_str()))
 }
 
 fn row(app: AppId, version: u32) -> String {

@@ -114,6 +114,15 @@ impl Store {
         &self.inner.pool
     }
 
+    /// A transaction for what may rightly take long; not for what a caller waits for.
+    pub(crate) async fn begin_unhurried(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!("set local statement_timeout = 0")
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx)
+    }
+
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         Ok(self.inner.pool.begin().await?)
     }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use uuid::Uuid;
-use windlass_domain::{AppId, DeploymentId, LogSource};
+use windlass_domain::{AppId, DeploymentId, Failure, FailureCode, LogSource};
 
 use super::{
     images::image_of,
-    types::{Claim, Heartbeat, WorkerId},
+    lease::in_time,
+    progress::conclude,
+    types::{Claim, Heartbeat, Outcome, WorkerId},
 };
 use crate::{
     AppRow, DeploymentRow, Event, ReleaseRow, Store, StoreError, apps::select_apps, deployment_log::append,
@@ -21,17 +22,22 @@ const RACE: Duration = Duration::from_millis(5);
 
 impl Store {
     /// Takes the oldest deployment that waits or whose worker let its lease expire, but never a second one of an app. Before
-    /// that, those that wait behind a newer one are superseded. All times are those of the database's clock.
+    /// that, those that wait behind a newer one are superseded. One that cannot be read is failed and left. All times are those of the database's clock.
     pub async fn claim_deployment(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
-        for race in 1..=RACES {
+        let mut race = 1;
+        while race <= RACES {
             match self.try_claim(worker, lease).await {
                 // Another worker took a deployment of the same app,
                 Err(StoreError::Internal(error)) if Constraint::violated(&error) == Some(Constraint::OneRunning) => {}
                 // or holds the lock on what could be taken at this moment, and may leave it.
-                Ok(None) if self.is_claimable().await? => {}
-                answer => return answer,
+                Ok(Taken::Nothing) if self.is_claimable().await? => {}
+                Ok(Taken::Unreadable) => continue,
+                Ok(Taken::Nothing) => return Ok(None),
+                Ok(Taken::Claim(claim)) => return Ok(Some(*claim)),
+                Err(error) => return Err(error),
             }
             tokio::time::sleep(RACE * race).await;
+            race += 1;
         }
         Ok(None)
     }
@@ -50,16 +56,23 @@ impl Store {
         Ok(claimable)
     }
 
-    async fn try_claim(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
+    async fn try_claim(&self, worker: WorkerId, lease: Duration) -> Result<Taken, StoreError> {
         let mut tx = self.begin().await?;
         supersede(&mut tx).await?;
-        let taken = take_oldest(&mut tx, worker, lease).await?;
-        let claim = match taken {
-            Some(deployment) => Some(load_claim(&mut tx, deployment).await?),
-            None => None,
+        let taken = match take_oldest(&mut tx, worker, lease).await? {
+            None => Taken::Nothing,
+            Some((app, deployment)) => match load_claim(&mut tx, deployment).await {
+                Ok(claim) => Taken::Claim(Box::new(claim)),
+                Err(error) if is_unreadable(&error) => {
+                    tracing::error!(%deployment, error = &error as &dyn std::error::Error, "a deployment cannot be read");
+                    fail_unreadable(&mut tx, app, deployment).await?;
+                    Taken::Unreadable
+                }
+                Err(error) => return Err(error),
+            },
         };
         tx.commit().await?;
-        Ok(claim)
+        Ok(taken)
     }
 
     /// How long the oldest waiting deployment has waited.
@@ -73,7 +86,8 @@ impl Store {
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
     }
 
-    /// Renews the lease and asks whether to go on. An expired lease that nobody else took can be renewed.
+    /// Renews the lease and asks whether to go on. An expired lease that nobody else took can be renewed, one that was given up
+    /// cannot. Answers within four seconds, with an error if it must.
     pub async fn heartbeat(
         &self,
         worker: WorkerId,
@@ -81,7 +95,7 @@ impl Store {
         attempt: i32,
         lease: Duration,
     ) -> Result<Heartbeat, StoreError> {
-        let cancel_requested = sqlx::query_scalar!(
+        let beat = sqlx::query_scalar!(
             r#"update deployments d set lease_until = now() + make_interval(secs => $4)
                where id = $1 and attempt = $2 and lease_holder = $3 and status = 'running'
                returning exists(select from deployment_cancels c where c.deployment_id = d.id) as "cancel_requested!""#,
@@ -90,29 +104,72 @@ impl Store {
             worker.0,
             lease.as_secs_f64()
         )
-        .fetch_optional(self.pool())
-        .await?;
+        .fetch_optional(self.pool());
+        let cancel_requested = in_time(beat).await?;
         Ok(cancel_requested.map_or(Heartbeat::Lost, |cancel_requested| Heartbeat::Held { cancel_requested }))
     }
 
-    /// Hands a deployment over, as a worker does that shuts down: another may claim it at once.
-    pub async fn release_deployment(&self, deployment: DeploymentId, attempt: i32) -> Result<bool, StoreError> {
+    /// Gives a deployment up: it may be claimed after `delay`, at once by zero as a worker wants it that shuts down. This attempt
+    /// can write nothing from then on. False: it was not ours.
+    pub async fn release_deployment(
+        &self,
+        deployment: DeploymentId,
+        attempt: i32,
+        delay: Duration,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let app = sqlx::query_scalar!(
-            "update deployments set lease_until = now() where id = $1 and attempt = $2 and status = 'running'
+            "update deployments set lease_holder = null, lease_until = now() + make_interval(secs => $3)
+             where id = $1 and attempt = $2 and status = 'running' and lease_holder is not null
              returning app_id",
             deployment.uuid(),
-            attempt
+            attempt,
+            delay.as_secs_f64()
         )
         .fetch_optional(&mut *tx)
         .await?;
-        if let Some(app) = app {
+        if let Some(app) = app.filter(|_| delay.is_zero()) {
             let app = AppId::from_uuid(app);
             notify(&mut tx, Event::Deployment { app, deployment }).await?;
         }
         tx.commit().await?;
         Ok(app.is_some())
     }
+}
+
+/// What one look for a deployment brought.
+enum Taken {
+    Claim(Box<Claim>),
+    Nothing,
+    /// One that was failed, because nobody can work on it; there may be others.
+    Unreadable,
+}
+
+/// Whether Postgres answered, but with what this Windlass does not understand. Only then is the transaction still good.
+const fn is_unreadable(error: &StoreError) -> bool {
+    use sqlx::Error::{ColumnDecode, Decode, RowNotFound};
+    matches!(
+        error,
+        StoreError::Internal(Decode(_) | ColumnDecode { .. } | RowNotFound)
+    )
+}
+
+/// Ends a deployment that would otherwise be taken first for ever, and keep all others from being claimed.
+async fn fail_unreadable(
+    connection: &mut PgConnection,
+    app: AppId,
+    deployment: DeploymentId,
+) -> Result<(), StoreError> {
+    let failure = Failure::new(
+        FailureCode::Internal,
+        "Windlass cannot read its own record of this deployment",
+        "look at the log of windlassd on the server, make sure that no older Windlass uses this database, then deploy again",
+    );
+    let line = |line| (LogSource::Windlass, line);
+    let lines: Vec<_> = failure.lines().into_iter().map(line).collect();
+    append(connection, deployment, &lines).await?;
+    conclude(connection, app, deployment, &Outcome::Failed(failure)).await?;
+    Ok(())
 }
 
 /// Ends what waits behind a newer deployment: a push or fetch takes the place of older pushes, fetches and config changes (it
@@ -159,7 +216,7 @@ async fn take_oldest(
     connection: &mut PgConnection,
     worker: WorkerId,
     lease: Duration,
-) -> Result<Option<Uuid>, StoreError> {
+) -> Result<Option<(AppId, DeploymentId)>, StoreError> {
     let taken = sqlx::query!(
         "update deployments
          set status = 'running', attempt = attempt + 1, lease_holder = $1,
@@ -185,16 +242,14 @@ async fn take_oldest(
     )
     .execute(&mut *connection)
     .await?;
-    let event = Event::Deployment {
-        app: AppId::from_uuid(taken.app_id),
-        deployment: DeploymentId::from_uuid(taken.id),
-    };
-    notify(connection, event).await?;
-    Ok(Some(taken.id))
+    let app = AppId::from_uuid(taken.app_id);
+    let deployment = DeploymentId::from_uuid(taken.id);
+    notify(connection, Event::Deployment { app, deployment }).await?;
+    Ok(Some((app, deployment)))
 }
 
-async fn load_claim(connection: &mut PgConnection, deployment: Uuid) -> Result<Claim, StoreError> {
-    let row = select_deployments!("where d.id = $1", deployment)
+async fn load_claim(connection: &mut PgConnection, deployment: DeploymentId) -> Result<Claim, StoreError> {
+    let row = select_deployments!("where d.id = $1", deployment.uuid())
         .fetch_one(&mut *connection)
         .await?;
     let deployment = DeploymentRow::try_from(row)?;

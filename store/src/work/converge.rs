@@ -7,7 +7,10 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 use windlass_domain::{AppId, Failure};
 
-use super::types::{AppWork, WorkerId};
+use super::{
+    lease::in_time,
+    types::{AppWork, WorkerId},
+};
 use crate::{
     AppRow, InstanceRow, ReleaseRow, Store, StoreError,
     apps::select_apps,
@@ -18,17 +21,18 @@ use crate::{
 };
 
 impl Store {
-    /// Takes an app, or keeps it, for `ttl`: only the holder may change its containers. False: another worker has it.
+    /// Takes an app, or keeps it, for `ttl`: only the holder may change its containers. False: another worker has it. Answers
+    /// within four seconds, with an error if it must.
     pub async fn lease_app(&self, app: AppId, worker: WorkerId, ttl: Duration) -> Result<bool, StoreError> {
-        let done = sqlx::query!(
+        let lease = sqlx::query!(
             "update app_states set lease_holder = $2, lease_until = now() + make_interval(secs => $3)
              where app_id = $1 and (lease_holder is null or lease_holder = $2 or lease_until < now())",
             app.uuid(),
             worker.0,
             ttl.as_secs_f64()
         )
-        .execute(self.pool())
-        .await?;
+        .execute(self.pool());
+        let done = in_time(lease).await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -127,13 +131,15 @@ impl Store {
     /// Deletes all rows of an app whose deletion was asked for, once no deployment of it runs: the name is free again. False: it
     /// is not that far. Its containers, network, images and repository must be gone before.
     pub async fn purge_app(&self, app: AppId) -> Result<bool, StoreError> {
+        let mut tx = self.begin_unhurried().await?;
         let done = sqlx::query!(
             "delete from apps a where a.id = $1 and a.deleting_at is not null
                and not exists (select from deployments d where d.app_id = a.id and d.status = 'running')",
             app.uuid()
         )
-        .execute(self.pool())
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         self.inner.run_log_room.lock().await.remove(&app);
         Ok(done.rows_affected() == 1)
     }

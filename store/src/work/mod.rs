@@ -5,9 +5,11 @@ mod claim;
 mod converge;
 mod images;
 mod instances;
+mod lease;
 mod progress;
 mod releases;
 mod run_log;
+mod sweep;
 mod types;
 
 pub use types::{

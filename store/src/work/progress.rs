@@ -25,8 +25,8 @@ pub(super) async fn hold(
     attempt: i32,
 ) -> Result<Option<Held>, sqlx::Error> {
     let row = sqlx::query!(
-        "select app_id, team_id from deployments where id = $1 and attempt = $2 and status = 'running'
-         for no key update",
+        "select app_id, team_id from deployments
+         where id = $1 and attempt = $2 and status = 'running' and lease_holder is not null for no key update",
         deployment.uuid(),
         attempt
     )
@@ -105,7 +105,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "update deployments set commit_id = $3, message = coalesce($4, message)
-             where id = $1 and attempt = $2 and status = 'running'",
+             where id = $1 and attempt = $2 and status = 'running' and lease_holder is not null",
             deployment.uuid(),
             attempt,
             commit.as_str(),
@@ -151,11 +151,7 @@ impl Store {
         let Some(Held { app, .. }) = hold(&mut tx, deployment, attempt).await? else {
             return ended_so(&mut tx, deployment, attempt, status(&outcome)).await;
         };
-        end(&mut tx, deployment, &outcome).await?;
-        if outcome != Outcome::Succeeded {
-            withdraw_candidate(&mut tx, app, deployment).await?;
-        }
-        notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        conclude(&mut tx, app, deployment, &outcome).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -167,6 +163,20 @@ const fn status(outcome: &Outcome) -> DeploymentStatus {
         Outcome::Failed(_) => DeploymentStatus::Failed,
         Outcome::Cancelled => DeploymentStatus::Cancelled,
     }
+}
+
+/// Ends a deployment that is held, and tells of it.
+pub(super) async fn conclude(
+    connection: &mut PgConnection,
+    app: AppId,
+    deployment: DeploymentId,
+    outcome: &Outcome,
+) -> Result<(), sqlx::Error> {
+    end(connection, deployment, outcome).await?;
+    if *outcome != Outcome::Succeeded {
+        withdraw_candidate(connection, app, deployment).await?;
+    }
+    notify(connection, Event::Deployment { app, deployment }).await
 }
 
 async fn end(connection: &mut PgConnection, deployment: DeploymentId, outcome: &Outcome) -> Result<(), sqlx::Error> {

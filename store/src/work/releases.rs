@@ -59,10 +59,10 @@ impl Store {
         Ok(Some(row.try_into()?))
     }
 
-    /// Takes a candidate back, if it is still the one.
-    pub async fn clear_candidate(&self, app: AppId, release: ReleaseId) -> Result<(), StoreError> {
+    /// Takes a candidate back. False: it was no longer the candidate, maybe because it was made live.
+    pub async fn clear_candidate(&self, app: AppId, release: ReleaseId) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query!(
+        let done = sqlx::query!(
             "update app_states set candidate_release_id = null, candidate_failure = null
              where app_id = $1 and candidate_release_id = $2",
             app.uuid(),
@@ -70,8 +70,12 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        notify(&mut tx, Event::App(app)).await?;
-        Ok(tx.commit().await?)
+        let cleared = done.rows_affected() == 1;
+        if cleared {
+            notify(&mut tx, Event::App(app)).await?;
+        }
+        tx.commit().await?;
+        Ok(cleared)
     }
 
     /// Makes the candidate live. False: it is no longer the candidate, or it was found unfit.

@@ -161,7 +161,7 @@ async fn a_deployment_that_was_handed_over_is_claimed_at_once() {
         assert!(db.claim().await.is_none());
         assert!(
             db.store
-                .release_deployment(claim.deployment.id, claim.attempt)
+                .release_deployment(claim.deployment.id, claim.attempt, Duration::ZERO)
                 .await
                 .unwrap()
         );

@@ -35,7 +35,7 @@ async fn an_expired_lease_is_taken_over_and_the_stale_attempt_can_write_nothing(
         };
         assert_eq!(store.record_release(id, old, release).await.unwrap(), None);
         assert!(!store.set_candidate(id, old, ReleaseId::generate()).await.unwrap());
-        assert!(!store.release_deployment(id, old).await.unwrap());
+        assert!(!store.release_deployment(id, old, Duration::ZERO).await.unwrap());
         assert!(!store.finish_deployment(id, old, Outcome::Succeeded).await.unwrap());
         assert_eq!(db.get(&claim.deployment).await.status, DeploymentStatus::Running);
     })

@@ -1,0 +1,40 @@
+//! What is forgotten after a while, so that tables do not grow for ever.
+
+use std::time::Duration;
+
+use crate::{Store, StoreError};
+
+impl Store {
+    /// Forgets instances that ended longer ago than `older_than`, but no crash of the last 15 minutes, because it may delay the
+    /// next start. Returns how many.
+    pub async fn sweep_instances(&self, older_than: Duration) -> Result<u64, StoreError> {
+        let mut tx = self.begin_unhurried().await?;
+        let done = sqlx::query!(
+            "delete from instances
+             where state in ('crashed', 'stopped') and finished_at < now() - make_interval(secs => $1)
+               and (state <> 'crashed' or finished_at < now() - interval '15 minutes')",
+            older_than.as_secs_f64()
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Forgets the logs of all but the `keep` newest deployments of each app, never that of one that waits or runs. Returns how
+    /// many lines.
+    pub async fn sweep_deployment_logs(&self, keep: u32) -> Result<u64, StoreError> {
+        let mut tx = self.begin_unhurried().await?;
+        let done = sqlx::query!(
+            "delete from deployment_log l
+             using (select id, status, row_number() over (partition by app_id order by id desc) as age
+                    from deployments) d
+             where l.deployment_id = d.id and d.age > $1 and d.status not in ('pending', 'running')",
+            i64::from(keep)
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+}
