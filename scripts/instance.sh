@@ -12,7 +12,12 @@ reachable_by_all() {
 
 if [ -z "${WINDLASS_DATA_DIR:-}" ]; then
   WINDLASS_DATA_DIR=$root/.windlass
-  if [ "$(id -u)" = 0 ] && ! reachable_by_all "$root"; then WINDLASS_DATA_DIR=/var/lib/windlass; fi
+  # A checkout in a closed home directory: the data goes elsewhere, and .windlass leads to it.
+  if [ "$(id -u)" = 0 ] && ! reachable_by_all "$root"; then
+    install -d -m 711 /var/lib/windlass-checkout
+    ln -sfn /var/lib/windlass-checkout "$root/.windlass"
+    WINDLASS_DATA_DIR=/var/lib/windlass-checkout
+  fi
 fi
 export WINDLASS_DATA_DIR
 export WINDLASS_BASE_DOMAIN=${WINDLASS_BASE_DOMAIN:-localhost}
