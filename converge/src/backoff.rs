@@ -14,12 +14,19 @@ pub fn restart_delay(recent_crashes: u32) -> Duration {
     }
 }
 
-/// When a process with these crashes may be started again; none: now.
-pub(crate) fn not_before(crashes: impl Iterator<Item = DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// When a process with these crashes may be started again; none: now. Instances that end together (a restart of Docker ends all of
+/// them) count as one crash: it is the rounds of crashes that tell a broken app.
+pub(crate) fn not_before(
+    crashes: impl Iterator<Item = DateTime<Utc>>,
+    quantity: u32,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     let recent: Vec<_> = crashes.filter(|at| now - *at < CRASH_MEMORY).collect();
     let last = recent.iter().max()?;
-    let count = u32::try_from(recent.len()).unwrap_or(u32::MAX);
-    let at = *last + restart_delay(count);
+    let rounds = u32::try_from(recent.len())
+        .unwrap_or(u32::MAX)
+        .div_ceil(quantity.max(1));
+    let at = *last + restart_delay(rounds);
     (at > now).then_some(at)
 }
 
@@ -36,7 +43,16 @@ mod tests {
     #[test]
     fn old_crashes_are_forgotten() {
         let now = Utc::now();
-        assert_eq!(not_before([now - Duration::minutes(11)].into_iter(), now), None);
-        assert_eq!(not_before([now].into_iter(), now), Some(now + Duration::seconds(1)));
+        assert_eq!(not_before([now - Duration::minutes(11)].into_iter(), 1, now), None);
+        assert_eq!(not_before([now].into_iter(), 1, now), Some(now + Duration::seconds(1)));
+    }
+
+    #[test]
+    fn ten_instances_that_end_together_wait_one_second() {
+        let now = Utc::now();
+        assert_eq!(
+            not_before([now; 10].into_iter(), 10, now),
+            Some(now + Duration::seconds(1))
+        );
     }
 }

@@ -261,7 +261,7 @@ fn start_missing(
         .iter()
         .filter(|c| c.release == release && c.process == *process)
         .map(|c| c.at);
-    if let Some(at) = backoff::not_before(crashes, now) {
+    if let Some(at) = backoff::not_before(crashes, want.quantity, now) {
         plan.look_again(at);
         return;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
-use windlass_domain::{AppId, ConfigKey, DeploymentKind, DeploymentStatus, Secret, TeamId, TokenId};
+use windlass_domain::{AppId, ConfigKey, DeploymentKind, DeploymentStatus, ReleaseId, Secret, TeamId, TokenId};
 
 use crate::{
     DeploymentRow, NewDeployment, Store, StoreError, Trigger,
@@ -66,6 +66,23 @@ impl Store {
     pub async fn config_at(&self, app: AppId, version: u32) -> Result<Config, StoreError> {
         let mut connection = self.pool().acquire().await?;
         self.config_version(&mut connection, app, version).await
+    }
+
+    /// The config vars that a release runs with; none if the release is gone. Worker side: over all teams.
+    pub async fn config_of_release(&self, release: ReleaseId) -> Result<Option<Config>, StoreError> {
+        let mut connection = self.pool().acquire().await?;
+        let row = sqlx::query!(
+            "select app_id, config_version from releases where id = $1",
+            release.uuid()
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let version = count(row.config_version)?;
+        let config = self
+            .config_version(&mut connection, AppId::from_uuid(row.app_id), version)
+            .await?;
+        Ok(Some(config))
     }
 
     /// Sets and removes config vars. When that changes anything, there is a new version, and a deployment if a release is live or a

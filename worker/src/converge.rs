@@ -34,7 +34,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             _ = clock.tick() => shared.converger.wake_all(),
-            () = shared.converger.all_wanted() => wake_every_app(&shared).await,
+            () = shared.converger.all_wanted() => {
+                let own = shared.clone();
+                shared.tasks.spawn(async move { wake_every_app(&own).await });
+            }
             app = shared.converger.next() => spawn(&shared, app),
         }
     }
@@ -53,15 +56,36 @@ async fn wake_every_app(shared: &Arc<Shared>) {
 fn spawn(shared: &Arc<Shared>, app: AppId) {
     let own = shared.clone();
     shared.tasks.spawn(async move {
-        let again = match reconcile(&own, app).await {
+        // Should the look panic, the app still comes again.
+        let mut look = Look {
+            shared: &own,
+            app,
+            again: Some(Duration::from_secs(10)),
+        };
+        look.again = match reconcile(&own, app).await {
             Ok(again) => again,
             Err(error) => {
                 tracing::warn!(%app, error = format!("{error:#}"), "cannot look after an app; trying again");
                 Some(Duration::from_secs(1))
             }
         };
-        own.converger.done(app, again);
+        if let Err(error) = own.store.unlease_app(app, own.id).await {
+            tracing::debug!(%app, error = %error, "the app's lease runs out by itself");
+        }
     });
+}
+
+/// One look at an app; however it ends, the app may be looked at again.
+struct Look<'a> {
+    shared: &'a Shared,
+    app: AppId,
+    again: Option<Duration>,
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.shared.converger.done(self.app, self.again);
+    }
 }
 
 /// Brings one app as far as it gets now. Returns when to look again even if nothing happens.
@@ -84,7 +108,6 @@ async fn reconcile(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Option<Du
         plan.steps
             .retain(|step| !matches!(step, Step::Stop(id) if shared.converger.is_stopping(*id)));
         if plan.steps.is_empty() {
-            shared.store.unlease_app(app, shared.id).await?;
             let again = plan
                 .again_at
                 .map(|at| (at - chrono::Utc::now()).to_std().unwrap_or_default());

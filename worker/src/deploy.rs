@@ -9,20 +9,24 @@ mod release_command;
 mod revision;
 mod rollout;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use windlass_domain::{
     AppSettings, CommitSha, DeploymentKind, Failure, FailureCode, Redactor, Step, release::ProcessSpec,
 };
-use windlass_store::{Claim, ImageRow, NewRelease, Outcome, ReleaseRow};
+use windlass_store::{Claim, ImageRow, NewRelease, Outcome, ReleaseRow, Trigger};
 
 use self::{lease::Lease, log::DeployLog};
 use crate::context::Shared;
 
 /// Attempts before our own fault becomes the deployment's failure.
 const MAX_ATTEMPTS: i32 = 3;
+/// Claims after which a deployment is given up: it seems to take its worker with it.
+const MAX_CLAIMS: i32 = 10;
+/// After a fault of ours the next attempt waits, three times as long each time: Docker may just be restarting.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How a deployment ends when it does not succeed.
 pub(crate) enum End {
@@ -63,7 +67,12 @@ pub(crate) async fn run(shared: &Arc<Shared>, claim: Claim) {
     let result = tokio::select! {
         () = lease.lost.cancelled() => None,
         () = shared.shutdown.cancelled() => None,
-        result = deploy.carry_through() => Some(result),
+        result = deploy.carry_through() => {
+            if result.is_err() {
+                deploy.clean_up().await;
+            }
+            Some(result)
+        }
     };
     match result {
         Some(result) => deploy.conclude(result).await,
@@ -75,14 +84,27 @@ pub(crate) async fn run(shared: &Arc<Shared>, claim: Claim) {
 
 impl Deploy<'_> {
     async fn carry_through(&self) -> Result<ReleaseRow, End> {
+        if self.claim.attempt > MAX_CLAIMS {
+            return Err(End::Failed(quarantined(self.claim.attempt)));
+        }
         let release = match self.claim.release.clone() {
             Some(release) => release,
             None => self.release().await?,
         };
         release_command::run(self, &release).await?;
         rollout::run(self, &release).await?;
-        self.keep_revision(&release).await?;
+        // It is live: what fails from here on is no failure of the deployment.
+        if let Err(error) = self.keep_revision(&release).await {
+            tracing::warn!(app = %self.claim.app.name, error = format!("{error:#}"), "the branch could not be moved");
+        }
         Ok(release)
+    }
+
+    /// A release command must not outlive the deployment that ran it.
+    async fn clean_up(&self) {
+        if let Err(error) = release_command::remove_leftovers(self).await {
+            tracing::warn!(app = %self.claim.app.name, error = format!("{error:#}"), "a release container may be left");
+        }
     }
 
     /// Records the release that shall go live.
@@ -160,8 +182,9 @@ impl Deploy<'_> {
     }
 
     /// A deployed commit becomes the tip of the app's branch: only now, so that a failed push can be pushed again.
-    async fn keep_revision(&self, release: &ReleaseRow) -> Result<(), End> {
-        if let (DeploymentKind::Push { .. }, Some(commit)) = (&self.claim.deployment.kind, &release.commit) {
+    async fn keep_revision(&self, release: &ReleaseRow) -> anyhow::Result<()> {
+        // A commit that was deployed again by hand may be an old one: the branch stays where the last push left it.
+        if let (Trigger::Push, Some(commit)) = (self.claim.deployment.trigger, &release.commit) {
             let app = &self.claim.app;
             self.shared
                 .repositories
@@ -238,7 +261,13 @@ impl Deploy<'_> {
         if self.claim.attempt < MAX_ATTEMPTS {
             self.log.error("Windlass met a fault of its own and tries again");
             self.log.flush().await;
-            if let Err(error) = self.shared.store.release_deployment(id, self.claim.attempt).await {
+            let pause = FIRST_PAUSE * 3_u32.pow(u32::try_from(self.claim.attempt - 1).unwrap_or(0));
+            if let Err(error) = self
+                .shared
+                .store
+                .release_deployment(id, self.claim.attempt, pause)
+                .await
+            {
                 tracing::warn!(deployment = %id, error = %error, "left to be taken over when its lease ends");
             }
             return None;
@@ -255,7 +284,7 @@ impl Deploy<'_> {
     async fn finish(&self, outcome: Outcome) {
         let id = self.claim.deployment.id;
         for pause in [0, 100, 1000, 3000] {
-            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
             match self
                 .shared
                 .store
@@ -282,7 +311,12 @@ impl Deploy<'_> {
         self.log
             .heading("The engine is restarting; this deployment goes on with the next one".to_owned());
         self.log.flush().await;
-        if let Err(error) = self.shared.store.release_deployment(id, self.claim.attempt).await {
+        if let Err(error) = self
+            .shared
+            .store
+            .release_deployment(id, self.claim.attempt, Duration::ZERO)
+            .await
+        {
             tracing::warn!(deployment = %id, error = %error, "left to be taken over when its lease ends");
         }
     }
@@ -294,6 +328,17 @@ const fn word(outcome: &Outcome) -> &'static str {
         Outcome::Failed(_) => "failed",
         Outcome::Cancelled => "cancelled",
     }
+}
+
+fn quarantined(claims: i32) -> Failure {
+    Failure::new(
+        FailureCode::Internal,
+        format!(
+            "this deployment was begun {} times and never came to an end",
+            claims - 1
+        ),
+        "look at the log of windlassd for what ended it, then deploy again",
+    )
 }
 
 /// What an image runs: its Procfile, or its own command as `web`.

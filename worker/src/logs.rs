@@ -13,7 +13,7 @@ use chrono::DateTime;
 use futures::StreamExt;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use windlass_domain::{AppId, InstanceId, ProcessType, log::clean_line};
+use windlass_domain::{AppId, InstanceId, ProcessType, Redactor, ReleaseId, log::clean_line};
 use windlass_runtime::{ContainerId, LogStream, LogsFrom, RunLogLine, Runtime};
 use windlass_store::{InstanceRow, NewRunLog, RunLogBatch, Store};
 
@@ -31,6 +31,7 @@ const FLUSH: Duration = Duration::from_millis(100);
 struct Origin {
     app: AppId,
     instance: InstanceId,
+    release: ReleaseId,
     process: ProcessType,
     name: String,
     container: ContainerId,
@@ -69,6 +70,7 @@ impl LogCollector {
         let origin = Origin {
             app: row.app,
             instance: row.id,
+            release: row.release,
             process: row.process.clone(),
             name: format!("{}.{}", row.process, row.n),
             container: ContainerId::new(container.clone()),
@@ -87,16 +89,18 @@ impl LogCollector {
     }
 
     /// Waits until an ended container's log has been read to its end, so that the container may be removed.
-    pub(crate) async fn finish(&self, instance: InstanceId) {
+    pub(crate) async fn finish(&self, row: &InstanceRow) {
+        // One that nobody followed (its stream broke, or the engine was killed) is read now.
+        self.follow(row);
         let task = self
             .following
             .lock()
             .expect("no holder of this lock panics")
-            .remove(&instance);
+            .remove(&row.id);
         if let Some(task) = task
             && tokio::time::timeout(Duration::from_secs(3), task).await.is_err()
         {
-            tracing::warn!(%instance, "the log of an ended instance could not be read to its end");
+            tracing::warn!(instance = %row.id, "the log of an ended instance could not be read to its end");
         }
     }
 
@@ -114,6 +118,9 @@ impl LogCollector {
 }
 
 async fn follow(store: Store, runtime: Arc<dyn Runtime>, mut origin: Origin, stop: CancellationToken) {
+    let Some(redactor) = redactor(&store, origin.release, &stop).await else {
+        return;
+    };
     let since = (origin.cursor_ns > 0).then(|| DateTime::from_timestamp_nanos(origin.cursor_ns));
     let mut lines = runtime.logs(
         &origin.container,
@@ -125,6 +132,7 @@ async fn follow(store: Store, runtime: Arc<dyn Runtime>, mut origin: Origin, sto
     );
     let mut batch: Vec<RunLogLine> = Vec::new();
     let mut flush_at: Option<Instant> = None;
+    let mut rate = Rate::default();
     loop {
         let due = async {
             match flush_at {
@@ -137,6 +145,7 @@ async fn follow(store: Store, runtime: Arc<dyn Runtime>, mut origin: Origin, sto
             () = due => false,
             line = lines.next() => match line {
                 Some(Ok(line)) => {
+                    if !rate.admits(&line, &mut batch) { continue; }
                     batch.push(line);
                     flush_at.get_or_insert_with(|| Instant::now() + FLUSH);
                     if batch.len() < BATCH { continue; }
@@ -149,7 +158,7 @@ async fn follow(store: Store, runtime: Arc<dyn Runtime>, mut origin: Origin, sto
                 None => true,
             },
         };
-        flush(&store, &mut origin, &mut batch).await;
+        flush(&store, &redactor, &mut origin, &mut batch).await;
         flush_at = None;
         if ended {
             return;
@@ -157,9 +166,62 @@ async fn follow(store: Store, runtime: Arc<dyn Runtime>, mut origin: Origin, sto
     }
 }
 
+/// How many lines one instance may bring in a second. The rest is dropped and counted: a flood must not keep the database busy.
+#[derive(Default)]
+struct Rate {
+    second: i64,
+    lines: u32,
+    dropped: u32,
+}
+
+/// Lines of one instance that are stored in a second.
+const LINES_PER_SECOND: u32 = 2_000;
+
+impl Rate {
+    fn admits(&mut self, line: &RunLogLine, batch: &mut Vec<RunLogLine>) -> bool {
+        let second = line.at.timestamp();
+        if second != self.second {
+            if self.dropped > 0 {
+                let text = format!(
+                    "[windlass] {} lines were dropped: more than {LINES_PER_SECOND} in a second",
+                    self.dropped
+                );
+                batch.push(RunLogLine { text, ..line.clone() });
+            }
+            *self = Self {
+                second,
+                lines: 0,
+                dropped: 0,
+            };
+        }
+        self.lines += 1;
+        let admitted = self.lines <= LINES_PER_SECOND;
+        self.dropped += u32::from(!admitted);
+        admitted
+    }
+}
+
+/// What must not show in an instance's log; waits for the database, without which nothing can be stored anyway.
+async fn redactor(store: &Store, release: ReleaseId, stop: &CancellationToken) -> Option<Redactor> {
+    loop {
+        match store.config_of_release(release).await {
+            Ok(config) => {
+                return Some(config.map_or_else(Redactor::default, |config| Redactor::new(config.vars.values())));
+            }
+            Err(error) => tracing::debug!(error = %error, "a run log waits for the database"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
 /// Stores the batch; keeps trying for a while when the database is away.
-async fn flush(store: &Store, origin: &mut Origin, batch: &mut Vec<RunLogLine>) {
-    let Some(cursor) = batch.last().and_then(|line| line.at.timestamp_nanos_opt()) else {
+async fn flush(store: &Store, redactor: &Redactor, origin: &mut Origin, batch: &mut Vec<RunLogLine>) {
+    // The two streams are stamped apart, so the last line need not be the newest.
+    let newest = batch.iter().filter_map(|line| line.at.timestamp_nanos_opt()).max();
+    let Some(cursor) = newest.map(|newest| newest.max(origin.cursor_ns + 1)) else {
         return;
     };
     let rows = RunLogBatch {
@@ -167,7 +229,7 @@ async fn flush(store: &Store, origin: &mut Origin, batch: &mut Vec<RunLogLine>) 
         instance: origin.instance,
         instance_name: origin.name.clone(),
         process: origin.process.clone(),
-        lines: batch.drain(..).map(new_line).collect(),
+        lines: batch.drain(..).map(|line| new_line(redactor, &line)).collect(),
         cursor_ns: cursor,
         max_lines: KEEP_LINES,
     };
@@ -184,7 +246,7 @@ async fn flush(store: &Store, origin: &mut Origin, batch: &mut Vec<RunLogLine>) 
     tracing::warn!(instance = %origin.instance, lines = rows.lines.len(), "lines of a run log were given up");
 }
 
-fn new_line(line: RunLogLine) -> NewRunLog {
+fn new_line(redactor: &Redactor, line: &RunLogLine) -> NewRunLog {
     let stream = match line.stream {
         LogStream::Stdout => "stdout",
         LogStream::Stderr => "stderr",
@@ -192,6 +254,6 @@ fn new_line(line: RunLogLine) -> NewRunLog {
     NewRunLog {
         at: line.at,
         stream: stream.to_owned(),
-        text: clean_line(&line.text, MAX_LINE_CHARS),
+        text: redactor.redact(&clean_line(&line.text, MAX_LINE_CHARS)),
     }
 }

@@ -40,10 +40,8 @@ pub(crate) async fn ensure(
         }
         match make(shared, app, app_name, (&name, candidate)).await {
             Ok(()) => return Ok(name),
-            Err(NetworkError::Overlap(_)) => {
-                tracing::warn!(subnet = %candidate, "the subnet overlaps with a network of this machine; trying the next");
-                shared.store.clear_subnet(app).await?;
-            }
+            // Taken by another network of this machine: the next one.
+            Err(NetworkError::Overlap(_)) => shared.store.clear_subnet(app).await?,
             Err(error) => return Err(error).context("cannot make the app's network"),
         }
     }

@@ -23,6 +23,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         for (what, result) in [
             ("images", images(&shared).await),
             ("containers", containers(&shared).await),
+            ("rows", rows(&shared).await),
         ] {
             if let Err(error) = result {
                 tracing::warn!(
@@ -41,9 +42,20 @@ async fn images(shared: &Shared) -> anyhow::Result<()> {
             Ok(()) => shared.store.mark_image_removed(image.id).await?,
             // An old instance may still be draining.
             Err(windlass_runtime::RuntimeError::InUse(_)) => {}
-            Err(error) => return Err(error.into()),
+            // One that Docker will not give up must not keep the others.
+            Err(error) => tracing::warn!(image = image.reference, error = %error, "an image cannot be removed"),
         }
     }
+    Ok(())
+}
+
+/// Rows that nobody asks for any more.
+async fn rows(shared: &Shared) -> anyhow::Result<()> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    // A forge sends a delivery again within days, never after a month.
+    shared.store.forget_deliveries(DAY * 30).await?;
+    shared.store.sweep_instances(DAY).await?;
+    shared.store.sweep_deployment_logs(100).await?;
     Ok(())
 }
 

@@ -187,3 +187,39 @@ async fn scaling_knows_the_process_types_of_the_live_release_and_is_all_or_nothi
     })
     .await;
 }
+
+#[tokio::test]
+async fn removing_an_app_may_take_as_long_as_it_takes() {
+    with_db(|db| async move {
+        for statement in [
+            "create function refuse_a_hurry() returns trigger language plpgsql as $$ begin
+                 if current_setting('statement_timeout') <> '0' then raise 'in a hurry'; end if;
+                 return old;
+             end $$",
+            "create trigger refuse_a_hurry before delete on apps for each row execute function refuse_a_hurry()",
+        ] {
+            sqlx::query(statement).execute(&db.raw).await.unwrap();
+        }
+        let app = db.app("shop").await;
+        db.store.delete_app(db.team, app.id).await.unwrap();
+        assert!(db.store.purge_app(app.id).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whatever_is_deleted_with_a_row_is_found_by_an_index() {
+    with_db(|db| async move {
+        let unindexed: Vec<String> = sqlx::query_scalar(
+            "select conrelid::regclass || '.' || attname
+             from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+             where c.contype = 'f' and c.confdeltype = 'c'
+               and not exists (select from pg_index i where i.indrelid = c.conrelid and i.indkey[0] = c.conkey[1])",
+        )
+        .fetch_all(&db.raw)
+        .await
+        .unwrap();
+        assert!(unindexed.is_empty(), "{unindexed:?}");
+    })
+    .await;
+}

@@ -283,3 +283,36 @@ async fn steps_are_kept_with_attempt_and_outcome() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_deployment_that_cannot_be_read_fails_and_keeps_no_other_waiting() {
+    with_db(|db| async move {
+        let (odd_kind, odd_app, good) = (db.app("kind").await, db.app("app").await, db.app("good").await);
+        let unreadable = [db.push(&odd_kind).await.id, db.push(&odd_app).await.id];
+        let good = db.push(&good).await;
+        for (statement, id) in [
+            (
+                r#"update deployments set kind = '{"type": "unheard_of"}' where app_id = $1"#,
+                odd_kind.id,
+            ),
+            ("update apps set settings = '[]' where id = $1", odd_app.id),
+        ] {
+            let done = sqlx::query(statement).bind(id.uuid()).execute(&db.raw).await.unwrap();
+            assert_eq!(done.rows_affected(), 1);
+        }
+        assert_eq!(db.claim().await.unwrap().deployment.id, good.id);
+        for id in unreadable {
+            let (status, code): (String, String) =
+                sqlx::query_as("select status, failure->>'code' from deployments where id = $1")
+                    .bind(id.uuid())
+                    .fetch_one(&db.raw)
+                    .await
+                    .unwrap();
+            assert_eq!((status.as_str(), code.as_str()), ("failed", "internal"));
+            let log = db.store.deployment_log(db.team, id, 0, 10).await.unwrap();
+            assert!(log[0].text.contains("cannot read"), "{log:?}");
+        }
+        assert!(db.claim().await.is_none());
+    })
+    .await;
+}

@@ -118,3 +118,51 @@ async fn sealed_vars_that_were_moved_to_another_app_are_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_change_during_the_first_deployment_is_deployed_after_it() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        db.push(&app).await;
+        let set = async |value| {
+            let change = changes(&[("A", Some(value))]);
+            let patched = db.store.patch_config(db.team, app.id, &change, db.by).await;
+            patched.unwrap().unwrap().deployment
+        };
+        assert!(set("1").await.is_none(), "what waits will read it");
+        let claim = db.claim().await.unwrap();
+        let release = db.build(&claim).await;
+        let deployment = set("2").await.unwrap();
+        assert_eq!((deployment.kind, deployment.commit), (DeploymentKind::Config, None));
+        db.go_live(&claim, &release).await;
+        assert_eq!(db.claim().await.unwrap().deployment.id, deployment.id);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_waits_for_a_claim_that_is_being_made() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let id = db.push(&app).await.id;
+        let mut claim = db.raw.begin().await.unwrap();
+        sqlx::query("update deployments set status = 'running', attempt = 1 where id = $1")
+            .bind(id.uuid())
+            .execute(&mut *claim)
+            .await
+            .unwrap();
+        let (store, team, by) = (db.store.clone(), db.team, db.by);
+        let patch = tokio::spawn(async move {
+            let change = changes(&[("A", Some("1"))]);
+            store.patch_config(team, app.id, &change, by).await.unwrap().unwrap()
+        });
+        db.until(
+            "select exists (select from pg_stat_activity
+                            where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .await;
+        claim.commit().await.unwrap();
+        assert!(patch.await.unwrap().deployment.is_some());
+    })
+    .await;
+}

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use windlass_domain::{DeploymentStatus, Failure, FailureCode, ReleaseId, Step};
-use windlass_store::{Heartbeat, NewRelease, Outcome};
+use windlass_store::{Heartbeat, NewRelease, Outcome, StoreError};
 
 use crate::support::{COMMIT, LEASE, new_image, with_db, worker};
 
@@ -151,6 +151,77 @@ async fn one_worker_at_a_time_leases_an_app() {
             db.store.lease_app(app, one, LEASE).await.unwrap(),
             "an expired lease is free"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deployment_that_was_given_up_rests_and_its_old_holder_can_do_nothing() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let id = db.push(&app).await.id;
+        let me = worker();
+        let claim = db.store.claim_deployment(me, LEASE).await.unwrap().unwrap();
+        let hour = Duration::from_secs(3600);
+        assert!(db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
+        assert!(!db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
+        assert!(db.claim().await.is_none(), "the delay is not over");
+        let beat = db.store.heartbeat(me, id, claim.attempt, LEASE).await.unwrap();
+        assert_eq!(beat, Heartbeat::Lost);
+        assert!(!db.store.enter_step(id, claim.attempt, Step::Build).await.unwrap());
+        let end = db.store.finish_deployment(id, claim.attempt, Outcome::Succeeded).await;
+        assert!(!end.unwrap());
+        sqlx::query("update deployments set lease_until = lease_until - interval '1 hour'")
+            .execute(&db.raw)
+            .await
+            .unwrap();
+        assert_eq!(db.claim().await.unwrap().attempt, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deployment_that_rests_is_claimed_at_once_to_be_cancelled() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let id = db.push(&app).await.id;
+        let claim = db.claim().await.unwrap();
+        let hour = Duration::from_secs(3600);
+        assert!(db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
+        db.store.request_cancel(db.team, app.id, id, db.by).await.unwrap();
+        assert!(db.claim().await.unwrap().deployment.cancel_requested);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_is_not_waited_for_longer_than_a_database_may_hang() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let id = db.push(&app).await.id;
+        let me = worker();
+        db.store.claim_deployment(me, LEASE).await.unwrap().unwrap();
+        let mut stuck = db.raw.begin().await.unwrap();
+        sqlx::query("select from deployments, app_states for update")
+            .execute(&mut *stuck)
+            .await
+            .unwrap();
+        let (beat, lease) = tokio::join!(
+            db.store.heartbeat(me, id, 1, LEASE),
+            db.store.lease_app(app.id, me, LEASE)
+        );
+        // Not the database's own limit: one that hangs keeps none.
+        assert!(
+            matches!(beat, Err(StoreError::Unavailable(sqlx::Error::Io(_)))),
+            "{beat:?}"
+        );
+        assert!(
+            matches!(lease, Err(StoreError::Unavailable(sqlx::Error::Io(_)))),
+            "{lease:?}"
+        );
+        stuck.rollback().await.unwrap();
+        let beat = db.store.heartbeat(me, id, 1, LEASE).await.unwrap();
+        assert!(matches!(beat, Heartbeat::Held { .. }));
     })
     .await;
 }

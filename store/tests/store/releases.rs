@@ -108,6 +108,10 @@ async fn only_the_candidate_can_be_promoted_and_only_once() {
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!((work.live.unwrap().id, work.candidate), (release.id, None));
         assert_eq!(db.live(app.id).await, Some(V1));
+        assert!(
+            !db.store.clear_candidate(app.id, release.id).await.unwrap(),
+            "it is live now"
+        );
     })
     .await;
 }
@@ -129,7 +133,8 @@ async fn a_candidate_that_was_found_unfit_is_not_promoted() {
         assert!(!db.store.promote(app.id, release.id).await.unwrap());
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!(work.candidate_failure, Some(failure));
-        db.store.clear_candidate(app.id, release.id).await.unwrap();
+        assert!(db.store.clear_candidate(app.id, release.id).await.unwrap());
+        assert!(!db.store.clear_candidate(app.id, release.id).await.unwrap());
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!((work.candidate, work.candidate_failure), (None, None));
     })

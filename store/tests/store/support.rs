@@ -186,6 +186,20 @@ impl Db {
             .unwrap()
     }
 
+    /// Waits until a question to this database is answered with yes.
+    pub async fn until(&self, question: &'static str) {
+        let yes = async {
+            while !sqlx::query_scalar::<_, bool>(question)
+                .fetch_one(&self.raw)
+                .await
+                .unwrap()
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, yes).await.unwrap();
+    }
+
     pub async fn live(&self, app: AppId) -> Option<ReleaseVersion> {
         self.store.app_by_id(self.team, app).await.unwrap().unwrap().live
     }

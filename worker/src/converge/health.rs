@@ -21,7 +21,10 @@ pub(super) async fn is_healthy(release: &ReleaseRow, row: &InstanceRow, seen: &S
         tokio::time::sleep(wait.min(PROBE_SLICE)).await;
         return chrono::Utc::now() >= settled && seen.state.is_running();
     }
-    let Some(address) = seen.socket() else { return false };
+    let Some(address) = seen.socket() else {
+        tokio::time::sleep(PROBE_SLICE).await;
+        return false;
+    };
     let mut pause = Duration::from_millis(2);
     let until = tokio::time::Instant::now() + PROBE_SLICE;
     while tokio::time::Instant::now() < until {

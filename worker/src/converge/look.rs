@@ -64,6 +64,7 @@ pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> 
         .filter(|c| c.role == Role::Instance)
         .map(|c| (c.instance, c))
         .collect();
+    adopt(shared, work, &containers).await?;
     let draining = work.instances.iter().any(|row| row.state == InstanceState::Draining);
     let in_flight = if draining {
         shared.edge.in_flight().await.unwrap_or(None)
@@ -86,6 +87,38 @@ pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> 
         observed: Observed { instances, crashes },
         containers,
     })
+}
+
+/// Makes rows and containers agree: a row learns its container (a killed worker may not have come to write it), a running
+/// container's log is followed, and a container that no live row knows is removed. Only the holder of the app's lease gets here.
+async fn adopt(shared: &Shared, work: &AppWork, containers: &HashMap<InstanceId, Seen>) -> anyhow::Result<()> {
+    for (instance, seen) in containers {
+        let row = work
+            .instances
+            .iter()
+            .find(|row| row.id == *instance && row.state.is_live());
+        match row {
+            Some(row) if row.container.is_none() && seen.state.is_running() => {
+                let container = seen.container.as_str();
+                shared
+                    .store
+                    .set_instance_container(*instance, container, seen.socket())
+                    .await?;
+                shared.logs.follow(&InstanceRow {
+                    container: Some(container.to_owned()),
+                    ..row.clone()
+                });
+            }
+            Some(row) if seen.state.is_running() => shared.logs.follow(row),
+            Some(_) => {}
+            None if shared.converger.is_stopping(*instance) => {}
+            None => {
+                tracing::warn!(app = %work.app.name, name = %seen.name, "removing a container that no live row knows");
+                shared.runtime.remove(&seen.container).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn instance(row: &InstanceRow, seen: Option<&Seen>, in_flight: Option<&HashMap<InstanceId, u64>>) -> Instance {

@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use futures::future::try_join_all;
+use futures::{StreamExt, stream};
 use windlass_converge::{Fault, Step};
-use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId};
+use windlass_domain::{AppId, InstanceId, InstanceState, ProcessType, ReleaseId};
 use windlass_runtime::{ContainerId, InstanceSpec, StartError, diagnose};
 use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow};
 
@@ -18,15 +18,35 @@ use crate::{context::Shared, network};
 
 /// Does the steps of one round: what takes time (starts, probes) side by side.
 pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, steps: Vec<Step>) -> anyhow::Result<()> {
-    let round = Round { shared, work, seen };
-    try_join_all(steps.into_iter().map(|step| round.step(step))).await?;
-    Ok(())
+    let network = if steps.iter().any(|step| matches!(step, Step::Start { .. })) {
+        network::ensure(shared, work.app.id, &work.app.name, work.subnet).await?
+    } else {
+        String::new()
+    };
+    let round = Round {
+        shared,
+        work,
+        seen,
+        network,
+    };
+    // None is given up because another failed: each ends what it began with Docker.
+    let results: Vec<anyhow::Result<()>> = stream::iter(steps)
+        .map(|step| round.step(step))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    results.into_iter().collect()
 }
+
+/// Steps of one app under way at a time; a large scale-up should leave Docker some room for others.
+const AT_ONCE: usize = 8;
 
 struct Round<'a> {
     shared: &'a Arc<Shared>,
     work: &'a AppWork,
     seen: &'a Look,
+    /// The app's network, if anything is started.
+    network: String,
 }
 
 impl Round<'_> {
@@ -87,9 +107,8 @@ impl Round<'_> {
             n,
             restart_seq,
         };
-        let network = network::ensure(self.shared, self.work.app.id, &self.work.app.name, self.work.subnet).await?;
         let mut row = self.shared.store.insert_instance(new).await?;
-        let spec = instance_spec(self.shared, (self.work, release), &row, network).await?;
+        let spec = instance_spec(self.shared, (self.work, release), &row, self.network.clone()).await?;
         match self.shared.runtime.start(&spec).await {
             Ok(started) => {
                 let address = started
@@ -226,8 +245,8 @@ impl Round<'_> {
         let reason = match (exit, seen) {
             (Some(exit), _) if exit.oom_killed => "out of memory".to_owned(),
             (Some(exit), _) => format!("exited with code {}", exit.code),
-            (None, Some(_)) => "did not become healthy in time".to_owned(),
-            (None, None) => "its container was removed".to_owned(),
+            (None, Some(seen)) if seen.state.is_running() => "did not become healthy in time".to_owned(),
+            (None, _) => "its container was removed".to_owned(),
         };
         tracing::warn!(app = %self.work.app.name, instance = %row.id, reason, "an instance is replaced");
         let end = InstanceEnd {
@@ -243,7 +262,7 @@ impl Round<'_> {
         }
         if let Some(container) = self.container(row) {
             if exit.is_some() {
-                self.shared.logs.finish(instance).await;
+                self.shared.logs.finish(row).await;
             }
             self.shared.runtime.remove(&container).await?;
         }
@@ -262,6 +281,10 @@ impl Round<'_> {
     async fn stop(&self, instance: InstanceId) -> anyhow::Result<()> {
         let row = self.row(instance)?;
         let store = &self.shared.store;
+        if row.process.is_web() {
+            // If the table without it could not be handed over when it was drained, now is the last moment.
+            self.shared.routes.publish().await?;
+        }
         if row.state != InstanceState::Draining {
             store
                 .set_instance_state(instance, InstanceState::Draining, InstanceEnd::default())
@@ -271,21 +294,39 @@ impl Round<'_> {
             return Ok(());
         }
         let grace = Duration::from_secs(u64::from(self.work.app.settings.drain_seconds).max(1));
-        let (shared, app, container) = (self.shared.clone(), self.work.app.id, self.container(row));
+        let (shared, row, container) = (self.shared.clone(), row.clone(), self.container(row));
         self.shared.tasks.spawn(async move {
-            if let Err(error) = stop_and_remove(&shared, instance, container, grace).await {
+            let _stopping = Stopping {
+                shared: &shared,
+                instance,
+                app: row.app,
+            };
+            if let Err(error) = stop_and_remove(&shared, &row, container, grace).await {
                 tracing::warn!(%instance, error = format!("{error:#}"), "cannot stop an instance; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            shared.converger.end_stopping(instance);
-            shared.converger.wake(app);
         });
         Ok(())
     }
 }
 
+/// Marks an instance as being stopped for as long as somebody stops it, however that ends.
+struct Stopping<'a> {
+    shared: &'a Shared,
+    instance: InstanceId,
+    app: AppId,
+}
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.shared.converger.end_stopping(self.instance);
+        self.shared.converger.wake(self.app);
+    }
+}
+
 async fn stop_and_remove(
     shared: &Shared,
-    instance: InstanceId,
+    row: &InstanceRow,
     container: Option<ContainerId>,
     grace: Duration,
 ) -> anyhow::Result<()> {
@@ -295,12 +336,12 @@ async fn stop_and_remove(
             () = shared.shutdown.cancelled() => return Ok(()),
             stopped = shared.runtime.stop(&container, grace) => stopped?,
         }
-        shared.logs.finish(instance).await;
+        shared.logs.finish(row).await;
         shared.runtime.remove(&container).await?;
     }
     shared
         .store
-        .set_instance_state(instance, InstanceState::Stopped, InstanceEnd::default())
+        .set_instance_state(row.id, InstanceState::Stopped, InstanceEnd::default())
         .await?;
     Ok(())
 }

@@ -15,7 +15,7 @@ pub(super) struct Lease {
     pub(super) cancelled: CancellationToken,
     /// Cancelled when the deployment is no longer ours: nothing of it may be written any more.
     pub(super) lost: CancellationToken,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
     end: CancellationToken,
 }
 
@@ -38,15 +38,24 @@ impl Lease {
         Self {
             cancelled,
             lost,
-            task,
+            task: Some(task),
             end,
         }
     }
 
     /// Stops renewing.
-    pub(super) async fn end(self) {
+    pub(super) async fn end(mut self) {
         self.end.cancel();
-        let _ = self.task.await;
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    /// Whatever ends the work, a panic too, the lease must not be renewed for nobody.
+    fn drop(&mut self) {
+        self.end.cancel();
     }
 }
 

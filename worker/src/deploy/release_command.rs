@@ -12,6 +12,8 @@ use crate::{converge::container, network};
 
 /// A migration may take its time, but not for ever.
 const TIMEOUT: Duration = Duration::from_secs(3600);
+/// Of its output so much is kept.
+const MAX_OUTPUT_BYTES: usize = 1 << 20;
 
 pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(), End> {
     let Some(process) = release.processes.iter().find(|spec| spec.process.is_release()) else {
@@ -46,7 +48,7 @@ pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(),
 }
 
 /// A worker that was killed in the middle leaves its release container behind.
-async fn remove_leftovers(deploy: &Deploy<'_>) -> Result<(), End> {
+pub(super) async fn remove_leftovers(deploy: &Deploy<'_>) -> anyhow::Result<()> {
     let runtime = &deploy.shared.runtime;
     let seen = runtime.observe(Scope::App(deploy.claim.app.id)).await?;
     for leftover in seen.into_iter().filter(|c| c.role == Role::Release) {
@@ -103,9 +105,16 @@ async fn follow(deploy: &Deploy<'_>, container: &ContainerId) -> Result<(), End>
         },
     );
     let mut last = Vec::new();
+    let mut bytes = 0;
     while let Some(Ok(line)) = lines.next().await {
         let text = redactor.redact(&line.text);
-        deploy.log.line(LogSource::App, &format!("       {text}"));
+        let before = bytes;
+        bytes += text.len();
+        if bytes <= MAX_OUTPUT_BYTES {
+            deploy.log.line(LogSource::App, &format!("       {text}"));
+        } else if before <= MAX_OUTPUT_BYTES {
+            deploy.log.detail("… the rest of its output is not kept");
+        }
         last.push(windlass_domain::log::clean_line(&text, 500));
         if last.len() > 20 {
             last.remove(0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::broadcast;
-use windlass_domain::{InstanceState, Step};
+use windlass_domain::{Failure, FailureCode, InstanceState, Step};
 use windlass_store::{AppWork, Event, ReleaseRow};
 
 use super::{Deploy, End};
@@ -19,14 +19,21 @@ pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(),
     let already_live = deploy.live(app).await?.is_some_and(|work| is_live(&work, release));
     if !already_live {
         deploy.log.heading(format!("Starting {}", release.version));
-        store
+        let ours = store
             .set_candidate(deploy.claim.deployment.id, deploy.claim.attempt, release.id)
             .await?;
+        if !ours {
+            return Err(End::Fault(anyhow::anyhow!("the deployment was taken over")));
+        }
         deploy.shared.converger.wake(app);
     }
     let end = watch(deploy, release, &mut events).await;
     if end.is_err() {
-        store.clear_candidate(app, release.id).await?;
+        let was_candidate = store.clear_candidate(app, release.id).await?;
+        if !was_candidate && deploy.live(app).await?.is_some_and(|work| is_live(&work, release)) {
+            // It went live in the very moment in which it was cancelled: what is, counts.
+            return Ok(());
+        }
         deploy.shared.converger.wake(app);
         wait_until_gone(deploy, release).await?;
     }
@@ -46,6 +53,7 @@ impl Deploy<'_> {
 async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast::Receiver<Event>) -> Result<(), End> {
     let app = deploy.claim.app.id;
     let mut step = Step::Start;
+    let deadline = tokio::time::Instant::now() + patience(release);
     loop {
         let Some(work) = deploy.live(app).await? else {
             return Err(End::Cancelled);
@@ -55,6 +63,19 @@ async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast
         }
         if is_live(&work, release) {
             break;
+        }
+        if work
+            .candidate
+            .as_ref()
+            .is_none_or(|candidate| candidate.id != release.id)
+        {
+            return Err(End::Fault(anyhow::anyhow!(
+                "the release is no longer the app's candidate"
+            )));
+        }
+        if tokio::time::Instant::now() > deadline {
+            deploy.finish_step(step, "failed").await?;
+            return Err(End::Failed(never_started(&work, release)));
         }
         if let Some(failure) = work.candidate_failure {
             deploy.finish_step(step, "failed").await?;
@@ -73,9 +94,41 @@ async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast
         wait(deploy, events).await?;
     }
     deploy.finish_step(step, "done").await?;
-    deploy.enter(Step::Route).await?;
-    deploy.shared.routes.publish().await?;
+    deploy
+        .shared
+        .store
+        .enter_step(deploy.claim.deployment.id, deploy.claim.attempt, Step::Route)
+        .await?;
+    if let Err(error) = deploy.shared.routes.publish().await {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "the route table could not be handed over; the converge loop tries again"
+        );
+    }
     deploy.finish_step(Step::Route, "done").await
+}
+
+/// An instance has its own deadline for becoming healthy; this one is for whatever keeps instances from being started at all.
+fn patience(release: &ReleaseRow) -> Duration {
+    Duration::from_secs(u64::from(release.settings.health.deadline_seconds) * 2 + 120)
+}
+
+fn never_started(work: &AppWork, release: &ReleaseRow) -> Failure {
+    let reasons = work
+        .instances
+        .iter()
+        .filter(|row| row.release == release.id)
+        .filter_map(|row| row.reason.clone());
+    let failure = Failure::new(
+        FailureCode::MachineLimit,
+        format!(
+            "the instances of {} could not be started within {} s",
+            release.version,
+            patience(release).as_secs()
+        ),
+        "run `windlassd doctor` on the server and look at the log of windlassd, then deploy again",
+    );
+    failure.with_evidence(reasons.take(3))
 }
 
 fn all_started(work: &AppWork, release: &ReleaseRow) -> bool {
