@@ -277,6 +277,26 @@ impl Config {
         self.router_dir().join("control.sock")
     }
 
+    /// The folder of the logs that children of the engine write; root's own, unlike the children's folders.
+    pub fn log_dir(&self) -> PathBuf {
+        self.data_dir.join("log")
+    }
+
+    /// The log of the router process.
+    pub fn router_log(&self) -> PathBuf {
+        self.log_dir().join("router.log")
+    }
+
+    /// The embedded PostgreSQL.
+    pub fn postgres_dir(&self) -> PathBuf {
+        self.data_dir.join("postgres")
+    }
+
+    /// The log of the embedded PostgreSQL.
+    pub fn postgres_log(&self) -> PathBuf {
+        self.log_dir().join("postgres.log")
+    }
+
     /// The socket that git's hook talks to.
     pub fn hook_socket(&self) -> PathBuf {
         self.data_dir.join("hook.sock")

@@ -136,7 +136,7 @@ async fn git() -> Finding {
 async fn database(config: &Config) -> Finding {
     match &config.database_url {
         Some(_) => external_database(config).await,
-        None => match postgres::binaries(&config.data_dir.join("postgres/data")) {
+        None => match postgres::binaries(&config.postgres_dir().join("data")) {
             Ok(path) => Finding::ok("postgres", format!("embedded, with the programs in {}", path.display())),
             Err(error) => Finding::bad(
                 "postgres",

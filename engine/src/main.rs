@@ -9,6 +9,7 @@ mod doctor;
 mod edge;
 mod logging;
 mod master_key;
+mod ownership;
 mod postgres;
 mod readiness;
 mod roles;

@@ -3,19 +3,22 @@
 //!
 //! It is a child of the engine, yet outlives a killed one: the next engine finds it running and goes on with it.
 
+mod cluster;
+
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
-    process::Stdio,
-    sync::Mutex,
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
+pub use cluster::binaries;
+use cluster::{Owner, command};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use tokio::{process::Command, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::ownership::open_log;
 
 /// How long starting and stopping may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -43,47 +46,44 @@ const SETTINGS: [&str; 17] = [
     "timezone=UTC",
 ];
 
-/// A running embedded cluster.
+/// An embedded cluster that was started.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     directory: PathBuf,
-    pid: Mutex<Pid>,
+    log: PathBuf,
 }
 
-/// The user and group that the cluster runs as; none: our own.
-type Owner = Option<(u32, u32)>;
-
 impl EmbeddedPostgres {
-    /// Starts the cluster below `directory`, making it at the first time. One that runs already is adopted.
-    pub async fn start(directory: &Path) -> anyhow::Result<Self> {
+    /// Starts the cluster below `directory`, making it at the first time; its server writes to `log`. One that runs already is
+    /// adopted. It may still be recovering from a crash when this returns: whoever connects has to wait for it.
+    pub async fn start(directory: &Path, log: &Path) -> anyhow::Result<Self> {
         let socket = directory.join("run/.s.PGSQL.5432");
         ensure!(
             socket.as_os_str().len() < 104,
             "the data directory's path is too long for a Unix socket ({}); use a shorter data_dir, or set database_url",
             socket.display()
         );
-        let pid = Mutex::new(start_or_adopt(directory).await?);
-        Ok(Self {
+        let cluster = Self {
             directory: directory.to_owned(),
-            pid,
-        })
+            log: log.to_owned(),
+        };
+        cluster.start_or_adopt().await?;
+        Ok(cluster)
     }
 
     /// Starts the cluster anew whenever it has died, until shutdown. What was committed is there again afterwards.
     pub async fn supervise(&self, shutdown: CancellationToken) {
-        let data = self.directory.join("data");
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(WATCH) => {}
             }
-            if running(&data).is_some() {
+            if running(&self.data()).is_some() {
                 continue;
             }
             tracing::warn!("embedded PostgreSQL has died; starting it anew");
-            match start_or_adopt(&self.directory).await {
-                Ok(pid) => *self.pid.lock().expect("no holder of this lock panics") = pid,
-                Err(error) => tracing::error!(error = format!("{error:#}"), "embedded PostgreSQL cannot be started"),
+            if let Err(error) = self.start_or_adopt().await {
+                tracing::error!(error = format!("{error:#}"), "embedded PostgreSQL cannot be started");
             }
         }
     }
@@ -95,29 +95,65 @@ impl EmbeddedPostgres {
 
     /// Stops the cluster in order (a "fast" shutdown), harder when that takes too long.
     pub async fn stop(&self) {
-        let pid = *self.pid.lock().expect("no holder of this lock panics");
+        let data = self.data();
+        let Some(pid) = running(&data) else {
+            return;
+        };
         for signal in [Signal::INT, Signal::QUIT] {
-            if kill_process(pid, signal).is_err() || wait_gone(pid, Duration::from_secs(8)).await {
+            if kill_process(pid, signal).is_err() || ended(pid, &data, Duration::from_secs(8)).await {
                 return;
             }
         }
         tracing::warn!("embedded PostgreSQL did not stop in time");
     }
-}
 
-async fn start_or_adopt(directory: &Path) -> anyhow::Result<Pid> {
-    let owner = owner()?;
-    let data = directory.join("data");
-    if let Some(pid) = running(&data) {
-        tracing::info!(pid = pid.as_raw_nonzero().get(), "embedded PostgreSQL runs already");
-        return Ok(pid);
+    async fn start_or_adopt(&self) -> anyhow::Result<()> {
+        let data = self.data();
+        if let Some(pid) = running(&data) {
+            tracing::info!(pid = pid.as_raw_nonzero().get(), "embedded PostgreSQL runs already");
+            return Ok(());
+        }
+        let (owner, binaries) = (cluster::owner()?, binaries(&data)?);
+        cluster::prepare(&self.directory, &binaries, owner).await?;
+        remove_stale_pid_file(&data)?;
+        self.launch(&binaries, owner).await
     }
-    let binaries = binaries(&data)?;
-    prepare(directory, owner)?;
-    if !data.join("PG_VERSION").exists() {
-        initdb(&binaries, &data, owner).await?;
+
+    async fn launch(&self, binaries: &Path, owner: Owner) -> anyhow::Result<()> {
+        let log = open_log(&self.log)?;
+        let mut command = command(&binaries.join("postgres"), owner);
+        command
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(self.directory.join("run"));
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        // In a group of its own: a Ctrl-C at the terminal is for the engine, which stops PostgreSQL last.
+        let mut child = command
+            .process_group(0)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot run postgres")?;
+        let deadline = Instant::now() + DEADLINE;
+        let socket = self.directory.join("run/.s.PGSQL.5432");
+        while tokio::net::UnixStream::connect(&socket).await.is_err() {
+            if let Some(status) = child.try_wait()? {
+                bail!("postgres ended with {status}; see {}", self.log.display());
+            }
+            ensure!(Instant::now() < deadline, "postgres did not start in time");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Reaped in the background, so that a crash does not leave a zombie that looks alive.
+        tokio::spawn(async move { child.wait().await });
+        Ok(())
     }
-    launch(&binaries, directory, owner).await
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
 }
 
 /// The address of the cluster below `directory`.
@@ -127,167 +163,40 @@ pub fn url(directory: &Path) -> String {
     format!("postgres://windlass@localhost/postgres?host={host}")
 }
 
-/// As root, PostgreSQL refuses to run: then it is the `postgres` user that its package made.
-fn owner() -> anyhow::Result<Owner> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    let passwd = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
-    let found = passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields.first() == Some(&"postgres"))
-            .then(|| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?)))?
-    });
-    found.map(Some).context(
-        "there is no user `postgres` to run the embedded PostgreSQL; install it (apt-get install postgresql), or set database_url",
-    )
-}
-
-/// The directory of the server's programs: of the version that made the data, or the newest there is.
-pub fn binaries(data: &Path) -> anyhow::Result<PathBuf> {
-    let wanted = fs::read_to_string(data.join("PG_VERSION"))
-        .ok()
-        .map(|version| version.trim().to_owned());
-    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let version = path.file_name()?.to_str()?.parse().ok()?;
-            path.join("bin/postgres").exists().then(|| (version, path.join("bin")))
-        })
-        .collect();
-    versions.sort();
-    let found = match &wanted {
-        Some(wanted) => versions.into_iter().find(|(version, _)| version.to_string() == *wanted),
-        None => versions.pop(),
-    };
-    let what = wanted.map_or_else(|| "PostgreSQL".to_owned(), |version| format!("PostgreSQL {version}"));
-    found.map(|(_, path)| path).with_context(|| {
-        format!("{what} is not installed under /usr/lib/postgresql; install it (apt-get install postgresql), or set database_url")
-    })
-}
-
-fn prepare(directory: &Path, owner: Owner) -> anyhow::Result<()> {
-    for path in [directory.to_owned(), directory.join("data"), directory.join("run")] {
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
-        if let Some((uid, gid)) = owner {
-            chown(&path, Some(uid), Some(gid))?;
-        }
-    }
-    if owner.is_some() {
-        check_reachable(directory)?;
-    }
-    Ok(())
-}
-
-/// Another user must be able to pass through every directory above the cluster.
-fn check_reachable(directory: &Path) -> anyhow::Result<()> {
-    let closed = directory
-        .ancestors()
-        .skip(1)
-        .filter(|path| !path.as_os_str().is_empty())
-        .find(|path| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0));
-    match closed {
-        Some(path) => bail!(
-            "the user `postgres` cannot pass through {}; run `chmod o+x {0}`, use another data_dir, or set database_url",
-            path.display()
-        ),
-        None => Ok(()),
-    }
-}
-
-fn command(program: &Path, owner: Owner) -> Command {
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("LC_ALL", "C.UTF-8")
-        .current_dir("/")
-        .stdin(Stdio::null());
-    if let Some((uid, gid)) = owner {
-        command.uid(uid).gid(gid);
-    }
-    command
-}
-
-async fn initdb(binaries: &Path, data: &Path, owner: Owner) -> anyhow::Result<()> {
-    tracing::info!("making the embedded PostgreSQL cluster");
-    let output = command(&binaries.join("initdb"), owner)
-        .arg("--pgdata")
-        .arg(data)
-        .args([
-            "--username=windlass",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--data-checksums",
-        ])
-        .output()
-        .await
-        .context("cannot run initdb")?;
-    ensure!(
-        output.status.success(),
-        "initdb failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
-}
-
-async fn launch(binaries: &Path, directory: &Path, owner: Owner) -> anyhow::Result<Pid> {
-    let log = fs::File::options()
-        .create(true)
-        .append(true)
-        .open(directory.join("server.log"))?;
-    let mut command = command(&binaries.join("postgres"), owner);
-    command
-        .arg("-D")
-        .arg(directory.join("data"))
-        .arg("-k")
-        .arg(directory.join("run"));
-    for setting in SETTINGS {
-        command.args(["-c", setting]);
-    }
-    // In a group of its own: a Ctrl-C at the terminal is for the engine, which stops PostgreSQL last.
-    let mut child = command
-        .process_group(0)
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .context("cannot run postgres")?;
-    let pid = child
-        .id()
-        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
-        .context("postgres ended at once")?;
-    let deadline = Instant::now() + DEADLINE;
-    let socket = directory.join("run/.s.PGSQL.5432");
-    while tokio::net::UnixStream::connect(&socket).await.is_err() {
-        if let Some(status) = child.try_wait()? {
-            bail!(
-                "postgres ended with {status}; see {}",
-                directory.join("server.log").display()
-            );
-        }
-        ensure!(Instant::now() < deadline, "postgres did not start in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    // Reaped in the background, so that a crash does not leave a zombie that looks alive.
-    tokio::spawn(async move { child.wait().await });
-    Ok(pid)
-}
-
-/// The postmaster of this cluster, if it runs.
+/// The postmaster of this cluster, if it runs. After a reboot the number in a stale `postmaster.pid` may belong to anybody, to
+/// another PostgreSQL too.
 fn running(data: &Path) -> Option<Pid> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
-    let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).ok()?;
-    (name.trim() == "postgres" && test_kill_process(pid).is_ok()).then_some(pid)
+    recorded_pid(data).filter(|pid| is_postmaster(*pid, data))
 }
 
-async fn wait_gone(pid: Pid, within: Duration) -> bool {
+fn recorded_pid(data: &Path) -> Option<Pid> {
+    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
+}
+
+/// PostgreSQL replaces a stale file itself, except when the process that it names lives and is of the same user: such as the
+/// cluster that Debian starts after a reboot. It then takes that for a second server on its data, and does not start.
+fn remove_stale_pid_file(data: &Path) -> anyhow::Result<()> {
+    match recorded_pid(data) {
+        Some(pid) if test_kill_process(pid).is_ok() && !is_postmaster(pid, data) => {
+            tracing::info!("removing a stale postmaster.pid; its process is another one by now");
+            fs::remove_file(data.join("postmaster.pid")).context("cannot remove a stale postmaster.pid")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A postmaster works in its data directory all its life.
+fn is_postmaster(pid: Pid, data: &Path) -> bool {
+    let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let name = fs::read_to_string(process.join("comm"));
+    let (cwd, data) = (fs::read_link(process.join("cwd")), fs::canonicalize(data));
+    name.is_ok_and(|name| name.trim() == "postgres") && matches!((cwd, data), (Ok(cwd), Ok(data)) if cwd == data)
+}
+
+async fn ended(pid: Pid, data: &Path, within: Duration) -> bool {
     let deadline = Instant::now() + within;
-    while test_kill_process(pid).is_ok() {
+    while is_postmaster(pid, data) {
         if Instant::now() > deadline {
             return false;
         }
@@ -298,24 +207,77 @@ async fn wait_gone(pid: Pid, within: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir_in("/tmp")
+            .unwrap()
+    }
 
     #[tokio::test]
     async fn a_cluster_starts_is_adopted_and_stops() {
-        let temp = tempfile::Builder::new()
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir_in("/tmp")
-            .unwrap();
-        let directory = temp.path().join("postgres");
-        let first = EmbeddedPostgres::start(&directory).await.unwrap();
-        let second = EmbeddedPostgres::start(&directory).await.unwrap();
-        assert_eq!(*first.pid.lock().unwrap(), *second.pid.lock().unwrap());
+        let temp = folder();
+        let (directory, log) = (temp.path().join("postgres"), temp.path().join("log/postgres.log"));
+        let data = directory.join("data");
+        let first = EmbeddedPostgres::start(&directory, &log).await.unwrap();
+        let pid = running(&data);
+        assert!(pid.is_some());
+        let second = EmbeddedPostgres::start(&directory, &log).await.unwrap();
+        assert_eq!(running(&data), pid);
         assert!(
             first
                 .url()
                 .starts_with("postgres://windlass@localhost/postgres?host=%2Ftmp%2F")
         );
+        assert!(log.exists());
         second.stop().await;
-        assert_eq!(running(&directory.join("data")), None);
+        assert_eq!(running(&data), None);
+    }
+
+    #[tokio::test]
+    async fn a_stale_pid_file_that_names_another_postgresql_neither_stops_that_one_nor_keeps_ours_from_starting() {
+        let temp = folder();
+        let log = temp.path().join("log/postgres.log");
+        let (ours, other) = (temp.path().join("ours"), temp.path().join("other"));
+        let cluster = EmbeddedPostgres::start(&ours, &log).await.unwrap();
+        cluster.stop().await;
+        let debian = EmbeddedPostgres::start(&other, &log).await.unwrap();
+        let debian_pid = running(&other.join("data"));
+        assert!(debian_pid.is_some());
+        fs::copy(other.join("data/postmaster.pid"), ours.join("data/postmaster.pid")).unwrap();
+        assert_eq!(running(&ours.join("data")), None);
+        cluster.stop().await;
+        assert_eq!(running(&other.join("data")), debian_pid);
+        let cluster = EmbeddedPostgres::start(&ours, &log).await.unwrap();
+        assert!(running(&ours.join("data")).is_some_and(|pid| Some(pid) != debian_pid));
+        cluster.stop().await;
+        debian.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_initdb_left_is_swept_away() {
+        let temp = folder();
+        let (directory, log) = (temp.path().join("postgres"), temp.path().join("log/postgres.log"));
+        fs::create_dir_all(directory.join("data.new/base")).unwrap();
+        fs::write(directory.join("data.new/PG_VERSION"), "15\n").unwrap();
+        let cluster = EmbeddedPostgres::start(&directory, &log).await.unwrap();
+        assert!(running(&directory.join("data")).is_some());
+        assert!(!directory.join("data.new").exists());
+        cluster.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_link_in_the_place_of_a_folder_of_the_cluster_is_refused() {
+        let temp = folder();
+        let (directory, log) = (temp.path().join("postgres"), temp.path().join("log/postgres.log"));
+        fs::create_dir_all(temp.path().join("target")).unwrap();
+        fs::create_dir_all(&directory).unwrap();
+        std::os::unix::fs::symlink(temp.path().join("target"), directory.join("run")).unwrap();
+        let error = EmbeddedPostgres::start(&directory, &log).await.unwrap_err();
+        assert!(format!("{error:#}").contains("symbolic link"), "{error:#}");
     }
 }

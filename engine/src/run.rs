@@ -67,7 +67,7 @@ async fn database(config: &Config) -> anyhow::Result<(Option<EmbeddedPostgres>, 
     if let Some(url) = &config.database_url {
         return Ok((None, url.clone()));
     }
-    let postgres = EmbeddedPostgres::start(&config.data_dir.join("postgres")).await?;
+    let postgres = EmbeddedPostgres::start(&config.postgres_dir(), &config.postgres_log()).await?;
     let url = postgres.url();
     Ok((Some(postgres), url))
 }
@@ -75,7 +75,9 @@ async fn database(config: &Config) -> anyhow::Result<(Option<EmbeddedPostgres>, 
 async fn with_database(config: &Config, roles: &[Role], url: String, token: &CancellationToken) -> anyhow::Result<()> {
     // Whatever ends this, a fault or a signal, ends the rest of the process.
     let _ends = token.clone().drop_guard();
-    let store = open_store(config, url).await?;
+    let Some(store) = open_store(config, url, token).await? else {
+        return Ok(());
+    };
     let installation = store.install().await?;
     let engine_id = installation.engine_id.simple().to_string();
     if let Some(setup) = &installation.setup_token {
@@ -95,7 +97,10 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
     let runtime: RuntimeSlot = Arc::default();
     let repositories = repositories(config)?;
     if roles.contains(&Role::Router) && config.router == RouterKind::Builtin {
-        router_process::ensure(config).await?;
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            ensured = router_process::ensure(config) => ensured?,
+        }
         let supervised = (config.clone(), token.clone());
         tasks.spawn(async move {
             router_process::supervise(supervised.0, supervised.1).await;
@@ -135,33 +140,55 @@ async fn until_end(tasks: &mut JoinSet<anyhow::Result<()>>, token: &Cancellation
     result
 }
 
-async fn open_store(config: &Config, url: String) -> anyhow::Result<Store> {
-    let master_key = master_key::load_or_create(&config.master_key_file)?;
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let options = StoreOptions {
-            url: url.clone(),
-            max_connections: config.database_connections,
-            master_key: master_key.clone(),
-        };
-        match Store::connect(options).await {
-            Ok(store) => {
-                store
-                    .migrate()
-                    .await
-                    .context("the database cannot be brought to this version's schema")?;
-                return Ok(store);
-            }
-            Err(error) if Instant::now() > deadline => {
-                return Err(error).context("the database does not answer; check database_url");
-            }
-            Err(error) => tracing::warn!(
-                error = format!("{:#}", anyhow::Error::from(error)),
-                "waiting for the database"
-            ),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+/// The store, as soon as the database answers and has this version's schema; nothing when the engine ends before that.
+async fn open_store(config: &Config, url: String, token: &CancellationToken) -> anyhow::Result<Option<Store>> {
+    let options = StoreOptions {
+        url,
+        max_connections: config.database_connections,
+        master_key: master_key::load_or_create(&config.master_key_file)?,
+    };
+    let store = Store::connect(options).await.context("database_url")?;
+    tokio::select! {
+        () = token.cancelled() => return Ok(None),
+        answers = until_database_answers(config, &store) => answers?,
     }
+    store
+        .migrate()
+        .await
+        .context("the database cannot be brought to this version's schema")?;
+    Ok(Some(store))
+}
+
+async fn until_database_answers(config: &Config, store: &Store) -> anyhow::Result<()> {
+    // After a crash our own server has to go through its log first, which must not be cut short.
+    let (patience, remedy) = match config.database_url {
+        None => (
+            Duration::from_secs(300),
+            format!("see {}", config.postgres_log().display()),
+        ),
+        Some(_) => (
+            Duration::from_secs(60),
+            "check database_url and that the server runs".to_owned(),
+        ),
+    };
+    let start = Instant::now();
+    let mut told = start;
+    while let Err(error) = store.ping().await {
+        if start.elapsed() > patience {
+            return Err(error).with_context(|| format!("the database does not answer; {remedy}"));
+        }
+        if told.elapsed() > Duration::from_secs(4) {
+            told = Instant::now();
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(
+                error,
+                patience_seconds = patience.as_secs(),
+                "waiting for the database; {remedy}"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 fn repositories(config: &Config) -> anyhow::Result<Repositories> {
@@ -348,7 +375,7 @@ fn running_database(config: &Config) -> anyhow::Result<String> {
     let Some(_) = data_dir::running_engine(config) else {
         bail!("no engine runs on {}; start it first", config.data_dir.display());
     };
-    let directory = config.data_dir.join("postgres");
+    let directory = config.postgres_dir();
     ensure!(directory.join("run").exists(), "the embedded PostgreSQL is not there");
     Ok(crate::postgres::url(&directory))
 }

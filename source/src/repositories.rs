@@ -13,6 +13,7 @@
 use std::{
     collections::HashMap,
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -235,12 +236,19 @@ impl Repositories {
 
     /// The folders beside the repositories, and the hook.
     pub(crate) fn prepare_root(&self) -> Result<(), SourceError> {
+        close_to_others(&self.config.root).map_err(SourceError::io("create the repositories' folder"))?;
         for dir in [self.tmp(), self.hooks(), self.config.root.join("home")] {
             std::fs::create_dir_all(dir).map_err(SourceError::io("create the repositories' folder"))?;
         }
         link_hook(&self.hooks().join("proc-receive"), &self.config.hook, &self.tmp())
             .map_err(SourceError::io("install the push hook"))
     }
+}
+
+/// What apps are made of is nobody else's business on this machine: only the engine and its git, the same user, come in here.
+fn close_to_others(root: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(root)?;
+    std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700))
 }
 
 /// Points `link` to the hook program, in one step, so that a push at the same time finds the old or the new one.
