@@ -295,7 +295,10 @@ async fn a_deployment_that_cannot_be_read_fails_and_keeps_no_other_waiting() {
                 r#"update deployments set kind = '{"type": "unheard_of"}' where app_id = $1"#,
                 odd_kind.id,
             ),
-            ("update apps set settings = '[]' where id = $1", odd_app.id),
+            (
+                "update apps set settings = '{\"unheard_of\": 1}' where id = $1",
+                odd_app.id,
+            ),
         ] {
             let done = sqlx::query(statement).bind(id.uuid()).execute(&db.raw).await.unwrap();
             assert_eq!(done.rows_affected(), 1);
