@@ -2,27 +2,36 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Seek, Write},
+    io::{self, Read, Seek, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::config::Config;
+use crate::{config::Config, roles::Role};
 
 /// A probe ([`running_engine`]) may hold the lock for a moment; an engine holds it for good.
 const PROBES_END: Duration = Duration::from_secs(1);
 
-/// Held as long as the engine runs.
+/// Held as long as the engine runs: one file for each of its roles, so that roles may run apart but none twice.
 #[derive(Debug)]
 pub struct DataDirLock {
-    _file: File,
+    _files: Vec<File>,
 }
 
-/// Makes the data directory and takes its lock.
-pub fn open(config: &Config) -> anyhow::Result<DataDirLock> {
+/// The roles that a second process must not have on one data directory, and the files that hold their process ids.
+fn locks(config: &Config) -> [(Role, PathBuf); 2] {
+    [
+        (Role::Api, config.pid_file()),
+        (Role::Worker, config.data_dir.join("windlassd-worker.pid")),
+    ]
+}
+
+/// Makes the data directory and takes the locks of these roles.
+pub fn open(config: &Config, roles: &[Role]) -> anyhow::Result<DataDirLock> {
     let path = &config.data_dir;
     fs::create_dir_all(path).with_context(|| {
         format!(
@@ -32,13 +41,21 @@ pub fn open(config: &Config) -> anyhow::Result<DataDirLock> {
     })?;
     // Others may pass through (PostgreSQL and the router run as other users), but not look.
     fs::set_permissions(path, fs::Permissions::from_mode(0o711))?;
+    let wanted = locks(config).into_iter().filter(|(role, _)| roles.contains(role));
+    let files = wanted
+        .map(|(_, file)| take(&file, path))
+        .collect::<anyhow::Result<_>>()?;
+    Ok(DataDirLock { _files: files })
+}
+
+fn take(pid_file: &Path, path: &Path) -> anyhow::Result<File> {
     let mut file = File::options()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(config.pid_file())?;
+        .open(pid_file)?;
     // One that an older engine made may be open to others, who could hold its lock.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     if !lock(&file, PROBES_END) {
@@ -53,7 +70,7 @@ pub fn open(config: &Config) -> anyhow::Result<DataDirLock> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())?;
-    Ok(DataDirLock { _file: file })
+    Ok(file)
 }
 
 fn lock(file: &File, within: Duration) -> bool {
@@ -75,16 +92,29 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
-/// The process id of the engine that holds the data directory, if one does.
-pub fn running_engine(config: &Config) -> Option<i32> {
-    let mut file = File::open(config.pid_file()).ok()?;
+/// The process id of the engine that holds the data directory, if one does. Of roles that run apart it is that of the API, or else
+/// that of the worker. Fails when this user may not know.
+pub fn running_engine(config: &Config) -> anyhow::Result<Option<i32>> {
+    for (_, pid_file) in locks(config) {
+        if let Some(pid) = holder(&pid_file)? {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
+fn holder(path: &Path) -> anyhow::Result<Option<i32>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.with_context(|| format!("cannot read {}; run this as the engine's user", path.display()))?,
+    };
     // Shared, so that two probes at once do not take each other for an engine.
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-        return None;
+        return Ok(None);
     }
     let mut pid = String::new();
-    file.read_to_string(&mut pid).ok()?;
-    pid.trim().parse().ok()
+    file.read_to_string(&mut pid)?;
+    Ok(pid.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -100,6 +130,8 @@ mod tests {
         crate::config::load(Some(file.path()), &env).unwrap().config
     }
 
+    const ALL: [Role; 3] = [Role::Api, Role::Worker, Role::Router];
+
     fn probe(config: &Config) -> File {
         let file = File::open(config.pid_file()).unwrap();
         flock(&file, FlockOperation::NonBlockingLockShared).unwrap();
@@ -110,30 +142,44 @@ mod tests {
     fn an_engine_keeps_a_second_one_out_and_is_seen_until_it_ends() {
         let temp = tempfile::tempdir().unwrap();
         let config = config(temp.path());
-        assert_eq!(running_engine(&config), None);
-        let engine = open(&config).unwrap();
-        assert_eq!(running_engine(&config), i32::try_from(std::process::id()).ok());
-        assert!(open(&config).unwrap_err().to_string().contains("windlassd stop"));
+        assert_eq!(running_engine(&config).unwrap(), None);
+        let engine = open(&config, &ALL).unwrap();
+        assert_eq!(running_engine(&config).unwrap(), i32::try_from(std::process::id()).ok());
+        assert!(
+            open(&config, &[Role::Worker])
+                .unwrap_err()
+                .to_string()
+                .contains("windlassd stop")
+        );
         let mode = fs::metadata(config.pid_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(engine);
-        assert_eq!(running_engine(&config), None);
+        assert_eq!(running_engine(&config).unwrap(), None);
+    }
+
+    #[test]
+    fn roles_may_run_apart_but_none_twice() {
+        let temp = tempfile::tempdir().unwrap();
+        let config = config(temp.path());
+        let _api = open(&config, &[Role::Api]).unwrap();
+        let _worker = open(&config, &[Role::Worker]).unwrap();
+        assert!(open(&config, &[Role::Worker]).is_err());
     }
 
     #[test]
     fn probes_do_not_take_each_other_for_an_engine() {
         let temp = tempfile::tempdir().unwrap();
         let config = config(temp.path());
-        drop(open(&config).unwrap());
+        drop(open(&config, &ALL).unwrap());
         let _probe = probe(&config);
-        assert_eq!(running_engine(&config), None);
+        assert_eq!(running_engine(&config).unwrap(), None);
     }
 
     #[test]
     fn an_engine_that_starts_during_a_probe_waits_for_its_end() {
         let temp = tempfile::tempdir().unwrap();
         let config = config(temp.path());
-        drop(open(&config).unwrap());
+        drop(open(&config, &ALL).unwrap());
         let probing = probe(&config);
         let file = File::options().write(true).open(config.pid_file()).unwrap();
         assert!(!lock(&file, Duration::ZERO));

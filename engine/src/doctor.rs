@@ -191,7 +191,7 @@ async fn held_by_us(id: &str, config: &Config) -> bool {
     if id == "router" {
         return ControlClient::new(config.router_socket()).status().await.is_ok();
     }
-    data_dir::running_engine(config).is_some()
+    data_dir::running_engine(config).is_ok_and(|engine| engine.is_some())
 }
 
 fn disk(config: &Config) -> Finding {

@@ -115,7 +115,7 @@ impl EmbeddedPostgres {
         }
         let (owner, binaries) = (cluster::owner()?, binaries(&data)?);
         cluster::prepare(&self.directory, &binaries, owner).await?;
-        remove_stale_pid_file(&data)?;
+        remove_stale_locks(&self.directory)?;
         self.launch(&binaries, owner).await
     }
 
@@ -166,24 +166,27 @@ pub fn url(directory: &Path) -> String {
 /// The postmaster of this cluster, if it runs. After a reboot the number in a stale `postmaster.pid` may belong to anybody, to
 /// another PostgreSQL too.
 fn running(data: &Path) -> Option<Pid> {
-    recorded_pid(data).filter(|pid| is_postmaster(*pid, data))
+    recorded_pid(&data.join("postmaster.pid")).filter(|pid| is_postmaster(*pid, data))
 }
 
-fn recorded_pid(data: &Path) -> Option<Pid> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+/// The process that a lock file of PostgreSQL names in its first line.
+fn recorded_pid(lock: &Path) -> Option<Pid> {
+    let text = fs::read_to_string(lock).ok()?;
     Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
 }
 
-/// PostgreSQL replaces a stale file itself, except when the process that it names lives and is of the same user: such as the
+/// PostgreSQL replaces stale lock files itself, except when the process that they name lives and is of the same user: such as the
 /// cluster that Debian starts after a reboot. It then takes that for a second server on its data, and does not start.
-fn remove_stale_pid_file(data: &Path) -> anyhow::Result<()> {
-    match recorded_pid(data) {
-        Some(pid) if test_kill_process(pid).is_ok() && !is_postmaster(pid, data) => {
-            tracing::info!("removing a stale postmaster.pid; its process is another one by now");
-            fs::remove_file(data.join("postmaster.pid")).context("cannot remove a stale postmaster.pid")
+fn remove_stale_locks(directory: &Path) -> anyhow::Result<()> {
+    let data = directory.join("data");
+    for lock in [data.join("postmaster.pid"), directory.join("run/.s.PGSQL.5432.lock")] {
+        let stale = recorded_pid(&lock).is_some_and(|pid| test_kill_process(pid).is_ok() && !is_postmaster(pid, &data));
+        if stale {
+            tracing::info!(lock = %lock.display(), "removing a stale lock; its process is another one by now");
+            fs::remove_file(&lock).with_context(|| format!("cannot remove the stale lock {}", lock.display()))?;
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// A postmaster works in its data directory all its life.
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stale_pid_file_that_names_another_postgresql_neither_stops_that_one_nor_keeps_ours_from_starting() {
+    async fn a_stale_lock_that_names_another_postgresql_neither_stops_that_one_nor_keeps_ours_from_starting() {
         let temp = folder();
         let log = temp.path().join("log/postgres.log");
         let (ours, other) = (temp.path().join("ours"), temp.path().join("other"));
@@ -248,7 +251,9 @@ mod tests {
         let debian = EmbeddedPostgres::start(&other, &log).await.unwrap();
         let debian_pid = running(&other.join("data"));
         assert!(debian_pid.is_some());
-        fs::copy(other.join("data/postmaster.pid"), ours.join("data/postmaster.pid")).unwrap();
+        for lock in ["data/postmaster.pid", "run/.s.PGSQL.5432.lock"] {
+            fs::copy(other.join(lock), ours.join(lock)).unwrap();
+        }
         assert_eq!(running(&ours.join("data")), None);
         cluster.stop().await;
         assert_eq!(running(&other.join("data")), debian_pid);

@@ -31,7 +31,12 @@ pub fn run(config: Config, roles: &[Role]) -> anyhow::Result<ExitCode> {
     if roles == [Role::Router] {
         return router_process::serve_alone(&config);
     }
-    let lock = data_dir::open(&config)?;
+    let apart = !(roles.contains(&Role::Api) && roles.contains(&Role::Worker));
+    ensure!(
+        !apart || config.database_url.is_some(),
+        "roles that run apart share a PostgreSQL server: set database_url (the embedded one ends with the process that runs it)"
+    );
+    let lock = data_dir::open(&config, roles)?;
     // Two threads are plenty: the work is done by Docker, PostgreSQL and the router.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -84,11 +89,13 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
         welcome(config, setup)?;
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn(forget_setup_token(
-        config.setup_token_file(),
-        store.clone(),
-        token.clone(),
-    ));
+    if roles.contains(&Role::Api) {
+        tasks.spawn(forget_setup_token(
+            config.setup_token_file(),
+            store.clone(),
+            token.clone(),
+        ));
+    }
     let events = (store.clone(), token.clone());
     tasks.spawn(async move {
         events.0.listen(events.1.cancelled_owned()).await;
@@ -108,8 +115,13 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
         });
     }
     if roles.contains(&Role::Api) {
-        let watched = roles.contains(&Role::Worker).then(|| runtime.clone());
-        spawn_api(&mut tasks, config, (&store, &repositories), watched, token).await?;
+        let readiness = Dependencies {
+            store: store.clone(),
+            runtime: roles.contains(&Role::Worker).then(|| runtime.clone()),
+            router: (roles.contains(&Role::Router) && config.router == RouterKind::Builtin)
+                .then(|| ControlClient::new(config.router_socket())),
+        };
+        spawn_api(&mut tasks, config, (&store, &repositories), readiness, token).await?;
     }
     if roles.contains(&Role::Worker) {
         let parts = (
@@ -219,7 +231,7 @@ async fn spawn_api(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     config: &Config,
     (store, repositories): (&Store, &Repositories),
-    runtime: Option<RuntimeSlot>,
+    readiness: Dependencies,
     token: &CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.api_listen).await.with_context(|| {
@@ -228,12 +240,6 @@ async fn spawn_api(
             config.api_listen
         )
     })?;
-    let router = (config.router == RouterKind::Builtin).then(|| ControlClient::new(config.router_socket()));
-    let readiness = Arc::new(Dependencies {
-        store: store.clone(),
-        runtime,
-        router,
-    });
     let api_config = ApiConfig {
         base_domain: config.base_domain.clone(),
         public_url: config.api_public_url.parse().context("api.public_url")?,
@@ -245,7 +251,7 @@ async fn spawn_api(
         store.clone(),
         repositories.clone(),
         api_config,
-        readiness,
+        Arc::new(readiness),
         token.clone(),
     );
     let hook = windlass_api::bind_hook(&config.hook_socket()).context("the hook's socket cannot be bound")?;
@@ -312,12 +318,22 @@ fn welcome(config: &Config, setup: &Secret<String>) -> anyhow::Result<()> {
         format!(":{}", config.router_public_port)
     };
     println!(
-        "\nWelcome to Windlass.\n\n  API        {url}\n  Apps       http://APP.{}{port}\n\nLog in once with the setup token:\n\n  \
-         windlass login {url} --setup-token {}\n\nThen, in a git repository:\n\n  windlass apps create hello\n  git push windlass main\n",
+        "\nWelcome to Windlass.\n\n  API          {url}\n  Apps         http://APP.{}{port}\n  Setup token  {} (works once)\n\n\
+         Log in:\n\n  {}\n\nThen, in a git repository:\n\n  windlass apps create hello\n  git push windlass main\n",
         config.base_domain,
-        setup.expose()
+        setup.expose(),
+        login_command(config)
     );
     Ok(())
+}
+
+/// The token is read from its file: what stands on a command line stands in the shell's history and in the process list.
+fn login_command(config: &Config) -> String {
+    format!(
+        "windlass login {} --setup-token - < {}",
+        config.api_public_url,
+        config.setup_token_file().display()
+    )
 }
 
 fn write_setup_token(config: &Config, setup: &Secret<String>) -> anyhow::Result<()> {
@@ -362,17 +378,13 @@ pub fn setup_token(config: &Config) -> anyhow::Result<ExitCode> {
         .await?;
         let setup = store.reset_setup_token().await?;
         write_setup_token(config, &setup)?;
-        println!(
-            "windlass login {} --setup-token {}",
-            config.api_public_url,
-            setup.expose()
-        );
+        println!("{}", login_command(config));
         Ok(ExitCode::SUCCESS)
     })
 }
 
 fn running_database(config: &Config) -> anyhow::Result<String> {
-    let Some(_) = data_dir::running_engine(config) else {
+    let Some(_) = data_dir::running_engine(config)? else {
         bail!("no engine runs on {}; start it first", config.data_dir.display());
     };
     let directory = config.postgres_dir();

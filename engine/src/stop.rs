@@ -13,9 +13,13 @@ use crate::{config::Config, data_dir};
 
 /// Ends the engine of the data directory, and with `all` its router too.
 pub fn run(config: &Config, all: bool) -> anyhow::Result<ExitCode> {
-    match data_dir::running_engine(config) {
+    match data_dir::running_engine(config)? {
         Some(pid) => stop_engine(config, pid)?,
         None => println!("No engine runs on {}.", config.data_dir.display()),
+    }
+    // Roles that run apart are processes of their own.
+    while let Some(pid) = data_dir::running_engine(config)? {
+        stop_engine(config, pid)?;
     }
     if all {
         stop_router(config)?;
@@ -27,7 +31,7 @@ fn stop_engine(config: &Config, pid: i32) -> anyhow::Result<()> {
     let process = Pid::from_raw(pid).context("the pid file does not hold a process id")?;
     kill_process(process, Signal::TERM).with_context(|| format!("cannot signal the engine (process {pid})"))?;
     let deadline = Instant::now() + config.shutdown + Duration::from_secs(15);
-    while data_dir::running_engine(config) == Some(pid) {
+    while data_dir::running_engine(config)? == Some(pid) {
         ensure!(
             Instant::now() < deadline,
             "the engine (process {pid}) did not end in time"

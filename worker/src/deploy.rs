@@ -162,10 +162,11 @@ impl Deploy<'_> {
 
     async fn live_release(&self) -> Result<ReleaseRow, End> {
         let work = self.shared.store.app_work(self.claim.app.id).await?;
-        let live = work
-            .and_then(|work| work.live)
-            .context("the app has no live release any more")?;
-        Ok(live)
+        work.and_then(|work| work.live).ok_or_else(|| {
+            self.log
+                .heading("Nothing is live; the config vars are kept for the next deployment".to_owned());
+            End::Cancelled
+        })
     }
 
     /// The image of an earlier release, if it is still there.

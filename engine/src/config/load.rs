@@ -102,12 +102,17 @@ fn read_file(file: Option<&Path>, problems: &mut Vec<String>) -> (PathBuf, BTree
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.parse::<toml::Table>() {
             Ok(table) => flatten("", &table, &mut values, problems),
-            Err(error) => problems.push(format!("{}: {}", path.display(), error.to_string().trim_end())),
+            Err(error) => problems.push(format!("{}: {}", path.display(), indented(&error))),
         },
         Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => problems.push(format!("{}: cannot be read: {error}", path.display())),
     }
     (path, values)
+}
+
+/// A syntax error points at its place with several lines; they stay below the problem that they belong to.
+fn indented(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace('\n', "\n    ")
 }
 
 fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, String>, problems: &mut Vec<String>) {
@@ -190,7 +195,7 @@ mod tests {
     fn every_problem_is_named_at_once_with_its_key() {
         let error = with(
             "base_domian = \"x\"\nbase_domain = \"-\"\n[worker]\nnetwork_pool = \"10.0.0.0/30\"\nconcurrent_builds = 0\n",
-            &[("WINDLASS_ROUTER", "nginx")],
+            &[("WINDLASS_ROUTER", "nginx"), ("WINDLASS_LOG", "a=b=c")],
         )
         .unwrap_err();
         let keys: Vec<&str> = error.problems.iter().filter_map(|p| p.split(':').next()).collect();
@@ -199,6 +204,7 @@ mod tests {
             [
                 "base_domian",
                 "base_domain",
+                "log.level",
                 "router.kind",
                 "worker.concurrent_builds",
                 "worker.network_pool"

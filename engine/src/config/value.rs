@@ -3,6 +3,7 @@
 use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use ipnet::{IpNet, Ipv4Net};
+use tracing_subscriber::EnvFilter;
 
 use super::{Config, KEYS, LogFormat, RouterKind, Setting};
 
@@ -24,6 +25,7 @@ impl<'a> Reader<'a> {
         let api_listen: Option<SocketAddr> = self.parse("api.listen");
         let router_http: Option<SocketAddr> = self.parse("router.http");
         let log_format = self.choice("log.format", &FORMATS);
+        let log_level = self.log_level();
         let router = self.choice("router.kind", &ROUTERS);
         let concurrent_builds = self.number("worker.concurrent_builds", 1..=64);
         let network_pool = self.network_pool();
@@ -49,7 +51,7 @@ impl<'a> Reader<'a> {
             database_connections: u32::try_from(connections?).ok()?,
             docker_host: self.text("docker_host"),
             log_format: log_format?,
-            log_level: self.text("log.level"),
+            log_level: log_level?,
             shutdown: shutdown?,
             api_listen,
             api_public_url: public_url.unwrap_or(default_url),
@@ -90,6 +92,18 @@ impl<'a> Reader<'a> {
 
     fn optional(&self, name: &str) -> Option<String> {
         Some(self.text(name)).filter(|value| !value.is_empty())
+    }
+
+    fn log_level(&mut self) -> Option<String> {
+        let value = self.text("log.level");
+        if EnvFilter::try_new(&value).is_err() {
+            self.problem(
+                "log.level",
+                format!("`{value}` is neither a level such as `info` nor a list of directives"),
+            );
+            return None;
+        }
+        Some(value)
     }
 
     fn list(&self, name: &str) -> Vec<String> {

@@ -73,22 +73,25 @@ impl Beat {
         let mut events = self.shared.store.events();
         let mut held_since = Instant::now();
         loop {
-            match self
+            // The lease runs from when the database is asked, not from its answer. Once it has run out, another worker may have
+            // the deployment, as far as we can know.
+            let asked = Instant::now();
+            let beat = self
                 .shared
                 .store
-                .heartbeat(self.shared.id, self.id, self.attempt, lease)
-                .await
-            {
-                Ok(Heartbeat::Held { cancel_requested }) => {
-                    held_since = Instant::now();
+                .heartbeat(self.shared.id, self.id, self.attempt, lease);
+            match tokio::time::timeout_at(held_since + lease, beat).await {
+                Ok(Ok(Heartbeat::Held { cancel_requested })) => {
+                    held_since = asked;
                     if cancel_requested {
                         self.cancelled.cancel();
                     }
                 }
-                Ok(Heartbeat::Lost) => return self.lost.cancel(),
-                // By now another worker may have it, as far as we can know.
-                Err(_) if held_since.elapsed() >= lease => return self.lost.cancel(),
-                Err(error) => tracing::debug!(deployment = %self.id, error = %error, "heartbeat failed"),
+                Ok(Ok(Heartbeat::Lost)) | Err(_) => return self.lost.cancel(),
+                Ok(Err(error)) if held_since.elapsed() < lease => {
+                    tracing::debug!(deployment = %self.id, error = %error, "heartbeat failed");
+                }
+                Ok(Err(_)) => return self.lost.cancel(),
             }
             tokio::select! {
                 () = end.cancelled() => return,
