@@ -79,6 +79,21 @@ impl CliError {
         }
     }
 
+    /// What people read: the message, and a line for each field that the message does not tell of.
+    pub fn in_words(&self) -> (String, Vec<String>) {
+        match self.fields.as_slice() {
+            // The server repeats the reason of a single field as the detail.
+            [(pointer, detail)] if *detail == self.detail && detail.starts_with("must ") => {
+                (field_in_words(pointer, detail), Vec::new())
+            }
+            [(_, detail)] if *detail == self.detail => (self.detail.clone(), Vec::new()),
+            fields => {
+                let lines = fields.iter().map(|(pointer, detail)| field_in_words(pointer, detail));
+                (self.detail.clone(), lines.collect())
+            }
+        }
+    }
+
     /// The error as the JSON document of `--json` mode: the server's own, or one of the same shape.
     pub fn to_json(&self) -> Value {
         self.problem.clone().unwrap_or_else(|| {
@@ -91,6 +106,20 @@ impl CliError {
                 "next_step": self.next_step,
             })
         })
+    }
+}
+
+/// `/build/target` and `must be …` as `build.target must be …`; what is a sentence by itself follows a colon.
+fn field_in_words(pointer: &str, detail: &str) -> String {
+    let name = pointer.trim_start_matches('/').replace('/', ".");
+    let name = name.replace("~1", "/").replace("~0", "~");
+    let goes_on = ["must ", "is ", "are ", "has "]
+        .iter()
+        .any(|verb| detail.starts_with(verb));
+    match (name.as_str(), goes_on) {
+        ("", _) => detail.to_owned(),
+        (name, true) => format!("{name} {detail}"),
+        (name, false) => format!("{name}: {detail}"),
     }
 }
 
@@ -117,6 +146,30 @@ mod tests {
         assert_eq!(error.fields, [("/name".to_owned(), "is empty".to_owned())]);
         assert_eq!(error.next_step.as_deref(), Some("change the name"));
         assert_eq!(error.exit, Exit::Failure);
+    }
+
+    #[test]
+    fn a_field_is_told_once_and_by_its_name() {
+        let words = |detail: &str, errors: Value| {
+            CliError::from_problem(422, json!({"detail": detail, "errors": errors})).in_words()
+        };
+        let must = "must be from 0 to 1000";
+        let one = |pointer: &str, detail: &str| json!([{"pointer": pointer, "detail": detail}]);
+        assert_eq!(
+            words(must, one("/web", must)),
+            ("web must be from 0 to 1000".to_owned(), vec![])
+        );
+        let whole = "the commit was not pushed";
+        assert_eq!(words(whole, one("/commit", whole)), (whole.to_owned(), vec![]));
+        let two = json!([{"pointer": "/build/target", "detail": "must be a stage"}, {"pointer": "/ref", "detail": "`x` is no ref"}]);
+        let lines = vec![
+            "build.target must be a stage".to_owned(),
+            "ref: `x` is no ref".to_owned(),
+        ];
+        assert_eq!(
+            words("2 fields are not valid", two),
+            ("2 fields are not valid".to_owned(), lines)
+        );
     }
 
     #[test]

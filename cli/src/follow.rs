@@ -79,6 +79,27 @@ pub async fn stream<T>(
     }
 }
 
+/// Asks a server that has answered a moment ago, and waits for it if it is away, as while it restarts.
+pub async fn patiently<T, F>(out: &Output, mut ask: impl FnMut() -> F) -> Result<T, CliError>
+where
+    F: Future<Output = Result<T, CliError>>,
+{
+    let begun = Instant::now();
+    let mut delay = FIRST_DELAY;
+    loop {
+        match ask().await {
+            Err(error) if is_passing(&error) && begun.elapsed() < PATIENCE => {}
+            answer => return answer,
+        }
+        if delay == FIRST_DELAY {
+            out.note("The server does not answer; waiting for it …");
+        }
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(LONGEST_DELAY);
+    }
+}
+
+/// Whether the server may be back soon.
 const fn is_passing(error: &CliError) -> bool {
     matches!(error.exit, Exit::Unreachable | Exit::Timeout)
 }

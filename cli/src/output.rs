@@ -114,13 +114,14 @@ impl Output {
             stderr_line(&error.to_json().to_string());
             return;
         }
+        let (message, fields) = error.in_words();
         if error.exit == Exit::Interrupted {
-            stderr_line(&format!("\n{}", harmless(&error.detail)));
+            stderr_line(&format!("\n{}", harmless(&message)));
         } else {
-            stderr_line(&format!("{} {}", "Error:".red().bold(), harmless(&error.detail)));
+            stderr_line(&format!("{} {}", "Error:".red().bold(), harmless(&message)));
         }
-        for (pointer, detail) in &error.fields {
-            stderr_line(&format!("  {} {}", harmless(pointer).bold(), harmless(detail)));
+        for field in &fields {
+            stderr_line(&format!("  {}", harmless(field)));
         }
         if let Some(step) = &error.next_step {
             stderr_line(&format!("{} {}", "Next:".dimmed(), harmless(step)));
@@ -143,6 +144,15 @@ impl Output {
 
 /// A spinner that vanishes when dropped.
 pub struct Spinner(Option<ProgressBar>);
+
+impl Spinner {
+    /// Shows another message.
+    pub fn say(&self, message: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(message.to_owned());
+        }
+    }
+}
 
 impl Drop for Spinner {
     fn drop(&mut self) {

@@ -231,8 +231,14 @@ fn command_line(command: &Value) -> Option<String> {
 /// An instance.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Instance {
+    /// Its id.
+    #[serde(default)]
+    pub id: String,
     /// Its name, such as `web.1`.
     pub name: String,
+    /// Its process type.
+    #[serde(default)]
+    pub process: String,
     /// Its release.
     pub release: Option<String>,
     /// Its state.

@@ -140,6 +140,63 @@ fn settings_are_changed_and_reset_one_by_one() {
 }
 
 #[test]
+fn every_setting_of_the_api_has_a_flag() {
+    let fake = Fake::start();
+    let mut app = answers::app("shop");
+    app["build"]["config_args"] = json!(["REGISTRY"]);
+    fake.get("/apps/shop", &app)
+        .on("PATCH /apps/shop", Answer::json(200, &app));
+    let flags =
+        "--submodules --build-timeout 45m --config-arg MIRROR --pids 64 --health-timeout 3s --health-deadline 90";
+    let update = ["apps", "update", "shop"].into_iter().chain(flags.split(' '));
+    fake.run(&update.collect::<Vec<_>>()).code(0);
+    let body = json!({
+        "build": {"submodules": true, "timeout_seconds": 2700, "config_args": ["REGISTRY", "MIRROR"]},
+        "health": {"timeout_ms": 3000, "deadline_seconds": 90}, "limits": {"pids": 64}
+    });
+    assert_eq!(fake.bodies("PATCH"), std::slice::from_ref(&body));
+    serde_json::from_value::<windlass_api_types::UpdateApp>(body).unwrap();
+    let resets = [
+        "submodules",
+        "build-timeout",
+        "config-args",
+        "pids",
+        "health-timeout",
+        "health-deadline",
+    ];
+    let resets = resets.into_iter().flat_map(|setting| ["--reset", setting]);
+    let update: Vec<&str> = ["apps", "update", "shop"].into_iter().chain(resets).collect();
+    fake.run(&update).code(0);
+    let body = json!({
+        "build": {"submodules": null, "timeout_seconds": null, "config_args": null},
+        "health": {"timeout_ms": null, "deadline_seconds": null}, "limits": {"pids": null}
+    });
+    assert_eq!(fake.bodies("PATCH")[1], body);
+}
+
+#[test]
+fn an_app_with_a_repository_of_its_own_is_deployed_from_there_next() {
+    let fake = Fake::start();
+    let mut app = answers::app("far");
+    app["repo_url"] = json!("https://example.com/far.git");
+    app["branch"] = json!("live");
+    fake.on("PATCH /apps/far", Answer::json(200, &app));
+    let update = ["apps", "update", "far", "--repo-url", "https://example.com/far.git"];
+    let said = stderr(&fake.run(&update).code(0));
+    assert!(said.ends_with("Next: windlass deploy --ref live -a far\n"), "{said}");
+}
+
+#[test]
+fn a_problem_of_one_field_is_told_once() {
+    let fake = Fake::start();
+    let mut problem = answers::problem(422, "invalid_request", "must be from 8 to 1000000");
+    problem["errors"] = json!([{"pointer": "/limits/pids", "detail": "must be from 8 to 1000000"}]);
+    fake.on("POST /apps", Answer::json(422, &problem));
+    let create = fake.run(&["apps", "create", "shop", "--pids", "1"]).code(1);
+    assert_eq!(stderr(&create), "Error: limits.pids must be from 8 to 1000000\n");
+}
+
+#[test]
 fn destroying_needs_the_name_and_waits_until_it_is_gone() {
     let fake = Fake::start();
     fake.on("DELETE /apps/shop", Answer::json(202, &answers::app("shop")))
@@ -162,7 +219,7 @@ fn problems_are_shown_with_their_fields_and_keep_their_exit_codes() {
     taken["next_step"] = json!("choose another name");
     fake.on("POST /apps", Answer::json(409, &taken));
     let create = fake.run(&["apps", "create", "shop"]).code(5);
-    let said = "Error: the name `shop` is taken\n  /name is taken\nNext: choose another name\n";
+    let said = "Error: the name `shop` is taken\n  name is taken\nNext: choose another name\n";
     assert_eq!(stderr(&create), said);
     let create = fake.run(&["apps", "create", "shop", "--json"]).code(5);
     assert_eq!(

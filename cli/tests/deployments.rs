@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::json;
 use support::{
@@ -111,6 +111,7 @@ fn this_directorys_commit_is_pushed_with_the_token() {
     let mut deployed = answers::deployment("succeeded");
     deployed["commit"] = json!(commit);
     fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop/deployments", &answers::items(&[]))
         .get("/apps/shop/deployments", &answers::items(&[deployed]));
     let deploy = fake.run(&["deploy", "-a", "shop"]).code(0);
     assert_eq!(support::git(&bare, &["rev-parse", "main"]), commit);
@@ -136,15 +137,54 @@ fn a_push_that_the_server_refuses_is_a_failed_deployment() {
     let fake = Fake::start();
     fake.repository();
     let hook = fake.serve_git("shop").join("hooks/pre-receive");
-    fs::write(&hook, "#!/bin/sh\necho '-----> Building'\nexit 1\n").unwrap();
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
-    fake.get("/apps/shop", &answers::app("shop"));
-    let deploy = fake.run(&["deploy", "-a", "shop"]).code(6);
-    assert!(
-        stderr(&deploy).contains("remote: -----> Building"),
-        "{}",
-        stderr(&deploy)
-    );
+    script(&hook, "echo '-----> Building'\nexit 1\n");
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop/deployments", &answers::items(&[]));
+    let said = stderr(&fake.run(&["deploy", "-a", "shop"]).code(6));
+    assert!(said.contains("remote: -----> Building"), "{said}");
+    assert!(said.contains("refused the push: pre-receive hook declined"), "{said}");
+}
+
+/// Writes a hook.
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_deployment_is_followed_to_its_end_when_the_server_restarts_under_the_push() {
+    let fake = Fake::start();
+    let commit = fake.repository();
+    script(&fake.serve_git("shop").join("hooks/pre-receive"), "exit 1\n");
+    let mut earlier = answers::deployment("failed");
+    earlier["id"] = json!("dpl_earlier");
+    earlier["commit"] = json!(commit);
+    let mut pending = answers::deployment("pending");
+    pending["commit"] = json!(commit);
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get(
+            "/apps/shop/deployments",
+            &answers::items(std::slice::from_ref(&earlier)),
+        )
+        .on("GET /apps/shop/deployments", Answer::empty(503))
+        .get("/apps/shop/deployments", &answers::items(&[pending, earlier.clone()]));
+    fake.on(&format!("GET {}", log()), Answer::empty(503));
+    follows(&fake, "succeeded");
+    let deploy = fake.run(&["deploy", "-a", "shop"]).code(0);
+    assert_eq!(stdout(&deploy), "http://shop.apps.example.com\n");
+    assert!(stderr(&deploy).contains("v4 of shop is live"), "{}", stderr(&deploy));
+}
+
+#[test]
+fn an_earlier_deployment_of_the_same_commit_is_not_taken_for_that_of_the_push() {
+    let fake = Fake::start();
+    let commit = fake.repository();
+    script(&fake.serve_git("shop").join("hooks/pre-receive"), "exit 1\n");
+    let mut earlier = answers::deployment("succeeded");
+    earlier["commit"] = json!(commit);
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop/deployments", &answers::items(&[earlier]));
+    fake.run(&["deploy", "-a", "shop"]).code(6);
 }
 
 #[test]
@@ -152,11 +192,17 @@ fn a_detached_deployment_is_pushed_without_waiting() {
     let fake = Fake::start();
     let commit = fake.repository();
     let bare = fake.serve_git("shop");
-    fake.get("/apps/shop", &answers::app("shop")).on(
-        "POST /apps/shop/deployments",
-        Answer::json(202, &answers::deployment("pending")),
-    );
+    let says = "echo '-----> Stored without a deployment (no-deploy)'\necho hello\n";
+    script(&bare.join("hooks/pre-receive"), says);
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop/deployments", &answers::items(&[]))
+        .on(
+            "POST /apps/shop/deployments",
+            Answer::json(202, &answers::deployment("pending")),
+        );
     let deploy = fake.run(&["deploy", "-a", "shop", "--detach"]).code(0);
+    let said = stderr(&deploy);
+    assert!(said.contains("remote: hello") && !said.contains("no-deploy"), "{said}");
     assert_eq!(stdout(&deploy), format!("{DEPLOYMENT}\n"));
     assert_eq!(fake.bodies("POST"), [json!({"commit": commit})]);
     assert_eq!(support::git(&bare, &["rev-parse", "main"]), commit);
@@ -194,13 +240,57 @@ fn the_one_deployment_under_way_is_cancelled() {
 }
 
 #[test]
+fn the_running_deployment_is_cancelled_before_the_newest_that_waits() {
+    let fake = Fake::start();
+    let deployment = |id: &str, status: &str| {
+        let mut deployment = answers::deployment(status);
+        deployment["id"] = json!(id);
+        deployment
+    };
+    let waiting = [deployment("dpl_3", "pending"), deployment("dpl_2", "pending")];
+    let running = [&waiting[..], &[deployment("dpl_1", "running")]].concat();
+    fake.get("/apps/shop/deployments", &answers::items(&running))
+        .get("/apps/shop/deployments", &answers::items(&waiting))
+        .get(
+            "/apps/shop/deployments",
+            &answers::items(&[answers::deployment("failed")]),
+        );
+    for id in ["dpl_1", "dpl_3"] {
+        let path = format!("POST /apps/shop/deployments/{id}/cancel");
+        fake.on(&path, Answer::json(202, &deployment(id, "running")));
+        let cancel = fake.run(&["deployments", "cancel", "-a", "shop", "--json"]).code(0);
+        assert_eq!(json(&cancel)["id"], id);
+    }
+    fake.run(&["deployments", "cancel", "-a", "shop"]).code(3);
+}
+
+#[test]
+fn a_bare_noun_takes_the_options_of_its_list() {
+    let fake = Fake::start();
+    fake.get(
+        "/apps/shop/deployments",
+        &answers::items(&[answers::deployment("failed")]),
+    )
+    .get("/apps/shop/releases", &answers::items(&[answers::release(3, true)]));
+    fake.run(&["deployments", "-n", "1", "-a", "shop"]).code(0);
+    fake.run(&["releases", "--limit", "1", "-a", "shop"]).code(0);
+    fake.run(&["deployments", "-a", "shop", "list", "-n", "1"]).code(0);
+    assert!(fake.seen().iter().all(|request| request.target.ends_with("?limit=1")));
+    fake.run(&["deployments", "-n", "1", "cancel", "-a", "shop"]).code(2);
+}
+
+#[test]
 fn a_rollback_is_followed() {
     let fake = Fake::start();
     follows(&fake, "succeeded");
-    fake.on(
-        "POST /apps/shop/rollback",
-        Answer::json(202, &answers::deployment("pending")),
-    );
+    let mut pending = answers::deployment("pending");
+    pending["kind"] = json!({"type": "rollback", "to": "v2"});
+    fake.on("POST /apps/shop/rollback", Answer::json(202, &pending))
+        .get(
+            "/apps/shop/config",
+            &json!({"version": 2, "vars": {"GREETING": "hunter2", "X": "new"}}),
+        )
+        .get("/apps/shop/config", &json!({"version": 3, "vars": {"X": "old"}}));
     let rollback = fake.run(&["rollback", "v2", "-a", "shop"]).code(0);
     assert_eq!(fake.bodies("POST"), [json!({"to": "v2"})]);
     assert!(
@@ -208,6 +298,12 @@ fn a_rollback_is_followed() {
         "{}",
         stderr(&rollback)
     );
+    let said = stderr(&rollback);
+    assert!(
+        said.contains("config vars are those of v2 again: GREETING removed, X changed"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
     fake.run(&["rollback", "latest", "-a", "shop"]).code(2);
 }
 

@@ -38,6 +38,26 @@ fn config_vars_come_from_arguments_files_and_stdin_and_are_deployed() {
 }
 
 #[test]
+fn a_change_whose_deployment_failed_is_kept_and_it_says_so() {
+    let fake = Fake::start();
+    let changed = json!({"version": 2, "vars": {}, "changed": true, "deployment": answers::deployment("pending")});
+    fake.on("PATCH /apps/shop/config", Answer::json(200, &changed))
+        .get("/apps/shop", &answers::app("shop"))
+        .on(
+            &format!("GET /apps/shop/deployments/{DEPLOYMENT}/log"),
+            Answer::events(&answers::end("failed")),
+        );
+    let said = |args: &[&str]| stderr(&fake.run(&[args, &["-a", "shop"]].concat()).code(6));
+    let set = said(&["config", "set", "MODE=x"]);
+    assert!(set.contains("MODE is kept, but v3 without it is still live"), "{set}");
+    let unset = said(&["config", "unset", "MODE", "OLD"]);
+    assert!(
+        unset.contains("MODE, OLD stay removed, but v3 with them is still live"),
+        "{unset}"
+    );
+}
+
+#[test]
 fn config_vars_are_shown() {
     let fake = Fake::start();
     fake.get(
@@ -107,7 +127,8 @@ fn scaling_counts_from_what_is_there_and_prints_a_line_to_paste_back() {
         stdout(&fake.run(&["ps", "scale", "-a", "shop"]).code(0)),
         "web=1 worker=2\n"
     );
-    fake.run(&["ps:scale", "web=3", "worker+1", "-a", "shop"]).code(0);
+    fake.run(&["ps:scale", "web=3", "worker+1", "-a", "shop", "--detach"])
+        .code(0);
     assert_eq!(fake.bodies("PATCH"), [json!({"web": 3, "worker": 3})]);
     fake.run(&["ps", "scale", "web:3", "-a", "shop"]).code(2);
 }
@@ -116,14 +137,89 @@ fn scaling_counts_from_what_is_there_and_prints_a_line_to_paste_back() {
 fn instances_are_listed_and_restarted() {
     let fake = Fake::start();
     fake.get("/apps/shop/instances", &json!({"items": [answers::instance("web.1")]}))
-        .on("POST /apps/shop/restart", Answer::json(202, &json!({})));
+        .on("POST /apps/shop/restart", Answer::json(202, &formation(1)));
     assert_eq!(
         json(&fake.run(&["ps", "-a", "shop", "--json"]).code(0))[0]["name"],
         "web.1"
     );
     assert!(stdout(&fake.run(&["ps", "-a", "shop"]).code(0)).starts_with("web.1\thealthy\tpassing\tv3\t"));
-    fake.run(&["ps", "restart", "web", "-a", "shop"]).code(0);
+    fake.run(&["ps", "restart", "web", "-a", "shop", "--detach"]).code(0);
     assert_eq!(fake.bodies("POST"), [json!({"process": "web"})]);
+}
+
+fn formation(quantity: u32) -> serde_json::Value {
+    json!({"items": [{"process": "web", "quantity": quantity, "command": null}]})
+}
+
+fn instances(of: &[(&str, &str)]) -> serde_json::Value {
+    let items = of.iter().map(|(id, state)| {
+        let mut instance = answers::instance("web.1");
+        instance["id"] = json!(id);
+        instance["state"] = json!(state);
+        instance
+    });
+    json!({"items": items.collect::<Vec<_>>()})
+}
+
+#[test]
+fn scaling_waits_until_the_instances_are_healthy() {
+    let fake = Fake::start();
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop/formation", &formation(1))
+        .on("PATCH /apps/shop/formation", Answer::json(200, &formation(2)))
+        .get("/apps/shop/instances", &instances(&[("a", "healthy")]))
+        .get(
+            "/apps/shop/instances",
+            &instances(&[("a", "healthy"), ("b", "starting")]),
+        )
+        .on("GET /apps/shop/instances", Answer::empty(503))
+        .get(
+            "/apps/shop/instances",
+            &instances(&[("a", "healthy"), ("b", "healthy")]),
+        );
+    let scale = fake.run(&["ps", "scale", "web=2", "-a", "shop"]).code(0);
+    assert!(stderr(&scale).contains("scaled shop: web=2"), "{}", stderr(&scale));
+    let looks = fake.seen().into_iter();
+    assert_eq!(
+        looks.filter(|request| request.target.ends_with("/instances")).count(),
+        4
+    );
+}
+
+#[test]
+fn a_restart_waits_until_others_serve() {
+    let fake = Fake::start();
+    fake.get("/apps/shop", &answers::app("shop"))
+        .on("POST /apps/shop/restart", Answer::json(202, &formation(1)))
+        .get("/apps/shop/instances", &instances(&[("a", "healthy")]))
+        .get(
+            "/apps/shop/instances",
+            &instances(&[("a", "healthy"), ("b", "healthy")]),
+        )
+        .get(
+            "/apps/shop/instances",
+            &instances(&[("a", "draining"), ("b", "healthy")]),
+        );
+    let restart = fake.run(&["ps", "restart", "-a", "shop"]).code(0);
+    assert!(
+        stderr(&restart).contains("restarted all instances of shop"),
+        "{}",
+        stderr(&restart)
+    );
+    assert_eq!(fake.seen().last().unwrap().target, "/api/v1/apps/shop/instances");
+}
+
+#[test]
+fn there_is_nothing_to_wait_for_before_the_first_release() {
+    let fake = Fake::start();
+    let mut app = answers::app("shop");
+    app["release"] = json!(null);
+    fake.get("/apps/shop", &app)
+        .get("/apps/shop/formation", &formation(1))
+        .get("/apps/shop/instances", &instances(&[]))
+        .on("PATCH /apps/shop/formation", Answer::json(200, &formation(2)));
+    let scale = fake.run(&["ps", "scale", "web=2", "-a", "shop"]).code(0);
+    assert!(stderr(&scale).contains("once it is deployed"), "{}", stderr(&scale));
 }
 
 #[test]
@@ -154,9 +250,25 @@ fn the_status_is_seen_at_a_glance() {
 fn the_webhook_is_shown_and_its_secret_set() {
     let fake = Fake::start();
     let webhook = json!({"url": "https://windlass.example.com/webhooks/github", "secret": "0123456789abcdef"});
-    fake.get("/apps/shop/webhook", &webhook)
+    let mut app = answers::app("shop");
+    app["repo_url"] = json!("https://example.com/shop.git");
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop", &app)
+        .get("/apps/shop/webhook", &webhook)
         .on("PUT /apps/shop/webhook", Answer::json(200, &webhook));
-    assert!(stdout(&fake.run(&["webhook", "-a", "shop"]).code(0)).contains("Secret\t0123456789abcdef\n"));
+    let show = fake.run(&["webhook", "-a", "shop"]).code(0);
+    assert!(
+        stderr(&show).contains("apps update shop --repo-url URL"),
+        "{}",
+        stderr(&show)
+    );
+    let show = fake.run(&["webhook", "-a", "shop"]).code(0);
+    assert!(
+        stdout(&show).contains("Secret\t0123456789abcdef\n"),
+        "{}",
+        stdout(&show)
+    );
+    assert!(stderr(&show).contains("Give both to the forge"), "{}", stderr(&show));
     fake.command(&["webhook", "set-secret", "-", "-a", "shop"])
         .write_stdin("fedcba9876543210\n")
         .assert()

@@ -1,7 +1,9 @@
 //! `windlass apps …`
 
 use clap::{Args, Subcommand, ValueEnum};
-use windlass_domain::{AppName, BranchName, RepoUrl};
+use windlass_domain::{AppName, BranchName, ConfigKey, RepoUrl};
+
+use super::values::{parse_cores, parse_millis, parse_pair, parse_seconds, parse_size};
 
 /// What to do with apps.
 #[derive(Debug, Subcommand)]
@@ -86,6 +88,12 @@ pub struct SettingFlags {
     /// The path that answers 200 to 399 when an instance is ready [default: a TCP connection is enough]
     #[arg(long, value_name = "PATH")]
     pub health_path: Option<String>,
+    /// How long one attempt of the health check may take, in milliseconds or such as 2s [default: 2000]
+    #[arg(long, value_name = "TIME", value_parser = parse_millis)]
+    pub health_timeout: Option<u32>,
+    /// Seconds that a new instance has to become ready [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub health_deadline: Option<u32>,
     /// How it is built.
     #[command(flatten)]
     pub build: BuildFlags,
@@ -95,6 +103,9 @@ pub struct SettingFlags {
     /// The CPU of an instance in cores, such as 0.5
     #[arg(long, value_name = "CORES", value_parser = parse_cores)]
     pub cpu: Option<u32>,
+    /// The processes and threads of an instance [default: 512]
+    #[arg(long, value_name = "NUMBER")]
+    pub pids: Option<u32>,
     /// Seconds that an instance gets to finish its requests [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub drain_seconds: Option<u32>,
@@ -118,6 +129,15 @@ pub struct BuildFlags {
     /// A build arg (may be repeated)
     #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_pair)]
     pub build_args: Vec<(String, String)>,
+    /// A config var that the build gets as a build arg; all others are secret mounts (may be repeated)
+    #[arg(long = "config-arg", value_name = "NAME")]
+    pub config_args: Vec<ConfigKey>,
+    /// Fetch the repository's submodules; `--submodules=false` does not
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub submodules: Option<bool>,
+    /// How long a build may take, in seconds or such as 45m [default: 1800]
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    pub build_timeout: Option<u32>,
 }
 
 /// What builds an app.
@@ -159,12 +179,24 @@ pub enum Setting {
     Target,
     /// None.
     BuildArgs,
+    /// None.
+    ConfigArgs,
+    /// Not fetched.
+    Submodules,
+    /// 30 minutes.
+    BuildTimeout,
     /// A TCP connection is enough.
     HealthPath,
+    /// 2 seconds.
+    HealthTimeout,
+    /// 60 seconds.
+    HealthDeadline,
     /// 512 MiB.
     Memory,
     /// One core.
     Cpu,
+    /// 512.
+    Pids,
     /// The one that the image exposes, or 8080.
     Port,
     /// 30 seconds.
@@ -182,66 +214,17 @@ impl Setting {
             Self::Context => (Some("build"), "context"),
             Self::Target => (Some("build"), "target"),
             Self::BuildArgs => (Some("build"), "args"),
+            Self::ConfigArgs => (Some("build"), "config_args"),
+            Self::Submodules => (Some("build"), "submodules"),
+            Self::BuildTimeout => (Some("build"), "timeout_seconds"),
             Self::HealthPath => (Some("health"), "path"),
+            Self::HealthTimeout => (Some("health"), "timeout_ms"),
+            Self::HealthDeadline => (Some("health"), "deadline_seconds"),
             Self::Memory => (Some("limits"), "memory_bytes"),
             Self::Cpu => (Some("limits"), "cpu_millis"),
+            Self::Pids => (Some("limits"), "pids"),
             Self::Port => (None, "port"),
             Self::DrainSeconds => (None, "drain_seconds"),
         }
-    }
-}
-
-/// `512MiB`, `1GiB`, `512M`, or a number of bytes.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "kb" => 1000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        _ => return Err("use a size such as 512MiB or 1GiB".to_owned()),
-    };
-    text[..digits]
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| "use a size such as 512MiB or 1GiB".to_owned())
-}
-
-/// Cores as thousandths of a core.
-fn parse_cores(text: &str) -> Result<u32, String> {
-    match text.parse::<f64>() {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "checked to be from 0.01 to 1024"
-        )]
-        Ok(cores) if (0.01..=1024.0).contains(&cores) => Ok((cores * 1000.0).round() as u32),
-        _ => Err("use a number of cores from 0.01 to 1024".to_owned()),
-    }
-}
-
-pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_cores_read_as_typed() {
-        assert_eq!(parse_size("512MiB"), Ok(512 << 20));
-        assert_eq!(parse_size("1g"), Ok(1 << 30));
-        assert_eq!(parse_size("1000"), Ok(1000));
-        assert!(parse_size("much").is_err() && parse_size("99999999999999GiB").is_err() && parse_size("").is_err());
-        assert_eq!(parse_cores("0.5"), Ok(500));
-        assert!(parse_cores("0").is_err() && parse_cores("NaN").is_err() && parse_cores("-1").is_err());
     }
 }

@@ -54,7 +54,7 @@ pub enum DeploymentsCommand {
     },
     /// Cancel a deployment; what is live stays live
     Cancel {
-        /// Its id; without it, the one that is under way
+        /// Its id; without it, the one that runs, or else the newest that waits
         id: Option<String>,
     },
 }

@@ -4,6 +4,7 @@ pub mod access;
 pub mod apps;
 pub mod deployments;
 pub mod running;
+mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_domain::AppName;
@@ -99,6 +100,9 @@ pub enum Command {
     Deploy(Deploy),
     /// List, show, follow and cancel deployments
     Deployments {
+        /// How many to list [default: 20]
+        #[arg(short = 'n', long, value_name = "NUMBER")]
+        limit: Option<usize>,
         /// What to do; without it, list.
         #[command(subcommand)]
         command: Option<DeploymentsCommand>,
@@ -119,6 +123,9 @@ pub enum Command {
     },
     /// List and show releases
     Releases {
+        /// How many to list [default: 20]
+        #[arg(short = 'n', long, value_name = "NUMBER")]
+        limit: Option<usize>,
         /// What to do; without it, list.
         #[command(subcommand)]
         command: Option<ReleasesCommand>,

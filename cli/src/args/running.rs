@@ -81,10 +81,16 @@ pub enum PsCommand {
         /// `web=2`, `web+1` or `web-1`
         #[arg(value_name = "TYPE=NUMBER")]
         changes: Vec<ScaleChange>,
+        /// Do not wait until the instances are as wanted
+        #[arg(long)]
+        detach: bool,
     },
     /// Replace instances by new ones of the same release
     Restart {
         /// Only this process type
         process: Option<ProcessType>,
+        /// Do not wait until the new instances are healthy
+        #[arg(long)]
+        detach: bool,
     },
 }

@@ -6,7 +6,7 @@ use windlass_domain::AppName;
 
 use super::{destroy, remote};
 use crate::{
-    args::{AppsCommand, CreateApp, Setting, UpdateApp, apps::SettingFlags},
+    args::{AppsCommand, BuildFlags, CreateApp, Setting, UpdateApp, apps::SettingFlags},
     context::Context,
     error::CliError,
     git,
@@ -75,15 +75,23 @@ async fn create(context: &Context<'_>, create: &CreateApp) -> Result<(), CliErro
     }
     let name = &app.name;
     if app.repo_url.is_some() {
-        out.next(&format!("windlass deploy --ref {} -a {name}", app.branch));
+        out.next(&how_to_deploy(&app));
     } else if connected {
         out.next(&format!("git push {} HEAD:{}", create.remote, app.branch));
     } else if in_git {
-        out.next(&format!("windlass deploy -a {name}"));
+        out.next(&how_to_deploy(&app));
     } else {
         out.next(&format!("in the app's git repository: windlass git remote -a {name}"));
     }
     Ok(())
+}
+
+/// An app with a repository of its own is deployed from there: a plain `windlass deploy` would push the working directory.
+fn how_to_deploy(app: &App) -> String {
+    match &app.repo_url {
+        Some(_) => format!("windlass deploy --ref {} -a {}", app.branch, app.name),
+        None => format!("windlass deploy -a {}", app.name),
+    }
 }
 
 /// A repository over SSH is private most of the time: the key must be there before the first deployment.
@@ -179,10 +187,10 @@ async fn update(context: &Context<'_>, update: &UpdateApp) -> Result<(), CliErro
     let path = ["apps", name.as_str()];
     let client = context.client()?;
     let busy = out.spinner(&format!("changing {name}"));
-    if !update.settings.build.build_args.is_empty() {
-        // The API takes all build args together.
+    let build = &update.settings.build;
+    if !build.build_args.is_empty() || !build.config_args.is_empty() {
         let now = client.get(&path).await?;
-        changes.keep_build_args(&now["build"]["args"]);
+        changes.keep_args(&now["build"]);
     }
     let fields = changes.names().join(", ");
     let answer = client
@@ -193,9 +201,10 @@ async fn update(context: &Context<'_>, update: &UpdateApp) -> Result<(), CliErro
         return out.json(&answer);
     }
     out.done(&format!("changed {fields} of app {name}"));
-    show_deploy_key(context, &view::read(&answer)?);
+    let app: App = view::read(&answer)?;
+    show_deploy_key(context, &app);
     out.note("It takes effect with the next deployment.");
-    out.next(&format!("windlass deploy -a {name}"));
+    out.next(&how_to_deploy(&app));
     Ok(())
 }
 
@@ -212,13 +221,20 @@ impl Changes {
         fields.map(|fields| fields.insert(field.to_owned(), value));
     }
 
-    /// Adds the build args that the app has and that are not changed.
-    fn keep_build_args(&mut self, now: &Value) {
-        let wanted = &mut self.0["build"]["args"];
-        for (key, value) in now.as_object().into_iter().flatten() {
-            if wanted.get(key).is_none() {
-                wanted[key] = value.clone();
+    /// Adds the build args and the config args that the app has and that are not changed: the API takes all of them together.
+    fn keep_args(&mut self, now: &Value) {
+        let Some(build) = self.0.get_mut("build").and_then(Value::as_object_mut) else {
+            return;
+        };
+        if let Some(Value::Object(wanted)) = build.get_mut("args") {
+            for (key, value) in now["args"].as_object().into_iter().flatten() {
+                wanted.entry(key).or_insert_with(|| value.clone());
             }
+        }
+        if let Some(Value::Array(wanted)) = build.get_mut("config_args") {
+            let names = now["config_args"].as_array().into_iter().flatten();
+            let kept: Vec<Value> = names.filter(|name| !wanted.contains(name)).cloned().collect();
+            wanted.splice(0..0, kept);
         }
     }
 
@@ -245,20 +261,27 @@ fn changes(flags: &SettingFlags) -> Changes {
     set(Setting::Port, flags.port.map(Value::from));
     set(Setting::DrainSeconds, flags.drain_seconds.map(Value::from));
     set(Setting::HealthPath, flags.health_path.as_deref().map(Value::from));
+    set(Setting::HealthTimeout, flags.health_timeout.map(Value::from));
+    set(Setting::HealthDeadline, flags.health_deadline.map(Value::from));
+    set(Setting::Pids, flags.pids.map(Value::from));
     set(Setting::Memory, flags.memory.map(Value::from));
     set(Setting::Cpu, flags.cpu.map(Value::from));
-    let build = &flags.build;
+    build_changes(&flags.build, set);
+    changes
+}
+
+fn build_changes(build: &BuildFlags, mut set: impl FnMut(Setting, Option<Value>)) {
     set(Setting::Builder, build.builder.map(|builder| builder.word().into()));
     set(Setting::Dockerfile, build.dockerfile.as_deref().map(Value::from));
     set(Setting::Context, build.context.as_deref().map(Value::from));
     set(Setting::Target, build.target.as_deref().map(Value::from));
-    let args: Map<String, Value> = build
-        .build_args
-        .iter()
-        .map(|(key, value)| (key.clone(), json!(value)))
-        .collect();
+    set(Setting::Submodules, build.submodules.map(Value::from));
+    set(Setting::BuildTimeout, build.build_timeout.map(Value::from));
+    let args = build.build_args.iter().map(|(key, value)| (key.clone(), json!(value)));
+    let args: Map<String, Value> = args.collect();
     set(Setting::BuildArgs, (!args.is_empty()).then_some(Value::Object(args)));
-    changes
+    let names = &build.config_args;
+    set(Setting::ConfigArgs, (!names.is_empty()).then(|| json!(names)));
 }
 
 #[cfg(test)]
@@ -284,7 +307,7 @@ mod tests {
         let mut flags = SettingFlags::default();
         flags.build.build_args = vec![("A".to_owned(), "2".to_owned())];
         let mut changes = changes(&flags);
-        changes.keep_build_args(&json!({"A": "1", "B": "1"}));
+        changes.keep_args(&json!({"args": {"A": "1", "B": "1"}, "config_args": ["C"]}));
         assert_eq!(
             Value::Object(changes.0),
             json!({"build": {"args": {"A": "2", "B": "1"}}})

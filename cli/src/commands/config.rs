@@ -8,6 +8,7 @@ use windlass_domain::{AppName, ConfigKey};
 
 use crate::{
     args::{ConfigCommand, SetConfig},
+    client::Client,
     context::Context,
     dotenv,
     error::CliError,
@@ -34,13 +35,18 @@ pub async fn run(context: &Context<'_>, command: Option<ConfigCommand>) -> Resul
 
 async fn read(context: &Context<'_>, app: &AppName) -> Result<Map<String, Value>, CliError> {
     let busy = context.out.spinner("asking the server");
-    let answer = context.client()?.get(&["apps", app.as_str(), "config"]).await?;
+    let vars = vars(&context.client()?, app).await?;
     drop(busy);
-    Ok(answer
-        .get("vars")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default())
+    Ok(vars)
+}
+
+/// The config vars as they are.
+pub async fn vars(client: &Client, app: &AppName) -> Result<Map<String, Value>, CliError> {
+    let mut answer = client.get(&["apps", app.as_str(), "config"]).await?;
+    match answer.get_mut("vars").map(Value::take) {
+        Some(Value::Object(vars)) => Ok(vars),
+        _ => Ok(Map::new()),
+    }
 }
 
 async fn list(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
@@ -121,11 +127,10 @@ async fn change(
     let out = context.out;
     let busy = out.spinner(&format!("changing the config of {app}"));
     let path = ["apps", app.as_str(), "config"];
+    let kept = Kept::of(&changes);
     let keys: Vec<String> = changes.keys().cloned().collect();
-    let answer = context
-        .client()?
-        .send(Method::PATCH, &path, Some(&Value::Object(changes)))
-        .await?;
+    let client = context.client()?;
+    let answer = client.send(Method::PATCH, &path, Some(&Value::Object(changes))).await?;
     drop(busy);
     if out.json {
         out.json(&answer)?;
@@ -135,12 +140,61 @@ async fn change(
     let Some(started) = deployment.map(started) else {
         return Ok(());
     };
-    match (out.json, detach) {
+    let ended = match (out.json, detach) {
         (true, true) => Ok(()),
         (true, false) => follow::quietly(context, app.as_str(), &started).await,
         (false, _) => {
             out.note(&format!("Deploying the change to {app} …"));
             follow::finish(context, app.as_str(), &started, detach).await
+        }
+    };
+    if ended.as_ref().is_err_and(|error| error.exit == Exit::DeployFailed) {
+        say_kept(context, &client, app, &kept).await;
+    }
+    ended
+}
+
+/// A change whose deployment failed is kept, and comes with the next one: that must not surprise.
+async fn say_kept(context: &Context<'_>, client: &Client, app: &AppName, kept: &Kept) {
+    // Only a hint: the failure itself is what must be told.
+    let answer = client.get(&["apps", app.as_str()]).await.unwrap_or_default();
+    if let Some(live) = answer["release"].as_str() {
+        context.out.note(&kept.sentence(live));
+    }
+}
+
+/// The names of a change, by what happened to them.
+#[derive(Debug, Default)]
+struct Kept {
+    set: Vec<String>,
+    removed: Vec<String>,
+}
+
+impl Kept {
+    fn of(changes: &Map<String, Value>) -> Self {
+        let mut kept = Self::default();
+        for (key, value) in changes {
+            let list = if value.is_null() {
+                &mut kept.removed
+            } else {
+                &mut kept.set
+            };
+            list.push(key.clone());
+        }
+        kept
+    }
+
+    /// A command sets or removes, never both.
+    fn sentence(&self, live: &str) -> String {
+        let names = |names: &[String]| names.join(", ");
+        match (self.set.as_slice(), self.removed.as_slice()) {
+            ([one], _) => format!("The new {one} is kept, but {live} without it is still live."),
+            ([], [one]) => format!("{one} stays removed, but {live} with it is still live."),
+            ([], removed) => format!("{} stay removed, but {live} with them is still live.", names(removed)),
+            (set, _) => format!(
+                "The new {} are kept, but {live} without them is still live.",
+                names(set)
+            ),
         }
     }
 }

@@ -17,9 +17,9 @@ use crate::{
     view::{self, Deployment, DeploymentLine},
 };
 
-pub async fn run(context: &Context<'_>, command: Option<DeploymentsCommand>) -> Result<(), CliError> {
+pub async fn run(context: &Context<'_>, command: DeploymentsCommand) -> Result<(), CliError> {
     let app = context.app()?;
-    match command.unwrap_or(DeploymentsCommand::List { limit: 20 }) {
+    match command {
         DeploymentsCommand::List { limit } => list(context, &app, limit).await,
         DeploymentsCommand::Info { id } => info(context, &app, id).await,
         DeploymentsCommand::Log { id, follow: true } => follow_log(context, &app, id).await,
@@ -180,23 +180,14 @@ async fn cancel(context: &Context<'_>, app: &AppName, id: Option<String>) -> Res
     Ok(())
 }
 
-/// The one deployment that is under way; with several, the user must choose.
+/// The deployment that runs, or else the newest of those that wait.
 async fn under_way(client: &Client, app: &AppName) -> Result<String, CliError> {
     let newest = client.list(&["apps", app.as_str(), "deployments"], 50).await?;
     let deployments = view::read_all::<Deployment>(&newest)?;
-    let open: Vec<&Deployment> = deployments.iter().filter(|deployment| !deployment.is_over()).collect();
-    match open.as_slice() {
-        [one] => Ok(one.id.clone()),
-        [] => Err(CliError::new(
-            Exit::NotFound,
-            format!("no deployment of {app} is under way"),
-        )),
-        several => {
-            let ids: Vec<&str> = several.iter().map(|deployment| deployment.id.as_str()).collect();
-            Err(
-                CliError::usage(format!("{} deployments of {app} are under way", ids.len()))
-                    .next(format!("name one: {}", ids.join(", "))),
-            )
-        }
-    }
+    let newest_that = |status: &str| deployments.iter().find(|deployment| deployment.status == status);
+    let found = newest_that("running").or_else(|| newest_that("pending"));
+    found.map(|deployment| deployment.id.clone()).ok_or_else(|| {
+        CliError::new(Exit::NotFound, format!("no deployment of {app} is under way"))
+            .next(format!("windlass deployments -a {app}"))
+    })
 }

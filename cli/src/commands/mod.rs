@@ -10,14 +10,16 @@ mod destroy;
 mod logs;
 mod program;
 mod ps;
+mod push;
 mod releases;
 mod remote;
+mod settle;
 mod status;
 mod tokens;
 mod webhook;
 
 use crate::{
-    args::{Command, GitCommand, ReleasesCommand},
+    args::{Command, DeploymentsCommand, GitCommand, ReleasesCommand},
     context::Context,
     credential,
     error::CliError,
@@ -33,15 +35,22 @@ pub async fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Cli
         Command::Context { command } => contexts::run(context, command),
         Command::Apps { command } => apps::run(context, command).await,
         Command::Deploy(deploy) => deploy::run(context, &deploy).await,
-        Command::Deployments { command } => deployments::run(context, command).await,
+        Command::Deployments { limit, command } => {
+            let command = or_list(command, limit, |limit| DeploymentsCommand::List { limit })?;
+            deployments::run(context, command).await
+        }
         Command::Config { command } => config::run(context, command).await,
         Command::Logs(logs) => logs::run(context, &logs).await,
         Command::Ps { command } => ps::run(context, command).await,
         Command::Releases {
+            limit: None,
             command: Some(ReleasesCommand::Rollback { version, detach }),
         }
         | Command::Rollback { version, detach } => releases::rollback(context, version, detach).await,
-        Command::Releases { command } => releases::run(context, command).await,
+        Command::Releases { limit, command } => {
+            let command = or_list(command, limit, |limit| ReleasesCommand::List { limit })?;
+            releases::run(context, command).await
+        }
         Command::Open => status::open(context).await,
         Command::Status => status::run(context).await,
         Command::Webhook { command } => webhook::run(context, command).await,
@@ -53,5 +62,17 @@ pub async fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Cli
         Command::Man { directory } => program::man(context.out, directory.as_deref()),
         Command::ExitCodes => context.out.data(exit::HELP.trim_end()),
         Command::GitCredential { operation } => credential::serve(context, &operation),
+    }
+}
+
+/// A bare noun lists; `limit` is the `-n` that was given to it.
+fn or_list<C>(command: Option<C>, limit: Option<usize>, list: impl FnOnce(usize) -> C) -> Result<C, CliError> {
+    match (command, limit) {
+        (None, limit) => Ok(list(limit.unwrap_or(20))),
+        (Some(command), None) => Ok(command),
+        (Some(_), Some(_)) => Err(
+            CliError::usage("`-n` stands before a subcommand, where it does nothing")
+                .next("write `-n NUMBER` behind `list`, or leave the subcommand out"),
+        ),
     }
 }

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_domain::{AppName, ProcessType};
 
+use super::settle::{self, Wanted};
 use crate::{
     args::PsCommand,
     client::{Client, take_items},
@@ -21,9 +22,9 @@ pub async fn run(context: &Context<'_>, command: Option<PsCommand>) -> Result<()
     let app = context.app()?;
     match command.unwrap_or(PsCommand::List) {
         PsCommand::List => list(context, &app).await,
-        PsCommand::Scale { changes } if changes.is_empty() => formation(context, &app).await,
-        PsCommand::Scale { changes } => scale(context, &app, &changes).await,
-        PsCommand::Restart { process } => restart(context, &app, process.as_ref()).await,
+        PsCommand::Scale { changes, .. } if changes.is_empty() => formation(context, &app).await,
+        PsCommand::Scale { changes, detach } => scale(context, &app, &changes, detach).await,
+        PsCommand::Restart { process, detach } => restart(context, &app, process.as_ref(), detach).await,
     }
 }
 
@@ -89,38 +90,75 @@ async fn formation(context: &Context<'_>, app: &AppName) -> Result<(), CliError>
     context.out.data(&as_typed(&items)?)
 }
 
-async fn scale(context: &Context<'_>, app: &AppName, changes: &[ScaleChange]) -> Result<(), CliError> {
+async fn scale(context: &Context<'_>, app: &AppName, changes: &[ScaleChange], detach: bool) -> Result<(), CliError> {
     let out = context.out;
     let client = context.client()?;
     let busy = out.spinner(&format!("scaling {app}"));
-    let now: BTreeMap<String, u32> = view::read_all::<Process>(&read_formation(&client, app).await?)?
-        .into_iter()
-        .map(|process| (process.process, process.quantity))
-        .collect();
-    let wanted = json!(scale::quantities(changes, &now));
-    let mut answer = client
-        .send(Method::PATCH, &["apps", app.as_str(), "formation"], Some(&wanted))
-        .await?;
+    let now = quantities(&read_formation(&client, app).await?)?;
+    let quantities = scale::quantities(changes, &now);
+    let path = ["apps", app.as_str(), "formation"];
+    let mut answer = client.send(Method::PATCH, &path, Some(&json!(quantities))).await?;
     drop(busy);
     let items = take_items(&mut answer);
+    let typed = as_typed(&items)?;
     if out.json {
-        return out.json(&Value::Array(items));
+        out.json(&Value::Array(items))?;
     }
-    out.done(&format!("scaled {app}: {}", as_typed(&items)?));
-    out.next(&format!("windlass ps -a {app}"));
+    let wanted = Wanted {
+        quantities,
+        ..Wanted::default()
+    };
+    if detach {
+        out.done(&format!("{app} is to run {typed}"));
+        out.next(&format!("windlass ps -a {app}"));
+    } else if settle::settle(context, &client, app, &wanted).await? {
+        out.done(&format!("scaled {app}: {typed}"));
+    } else {
+        out.done(&format!("{app} is to run {typed}, once it is deployed"));
+        out.next(&format!("windlass deploy -a {app}"));
+    }
     Ok(())
 }
 
-async fn restart(context: &Context<'_>, app: &AppName, process: Option<&ProcessType>) -> Result<(), CliError> {
+fn quantities(items: &[Value]) -> Result<BTreeMap<String, u32>, CliError> {
+    let processes = view::read_all::<Process>(items)?.into_iter();
+    Ok(processes.map(|process| (process.process, process.quantity)).collect())
+}
+
+async fn restart(
+    context: &Context<'_>,
+    app: &AppName,
+    process: Option<&ProcessType>,
+    detach: bool,
+) -> Result<(), CliError> {
     let out = context.out;
+    let client = context.client()?;
+    // By their ids and not by the time: the clocks of server and user may differ.
+    let replaced = settle::instances(&client, app).await?;
     let body = process.map_or_else(|| json!({}), |process| json!({"process": process}));
     let path = ["apps", app.as_str(), "restart"];
-    let answer = context.client()?.send(Method::POST, &path, Some(&body)).await?;
+    let mut answer = client.send(Method::POST, &path, Some(&body)).await?;
     if out.json {
-        return out.json(&answer);
+        out.json(&answer)?;
     }
+    let mut quantities = quantities(&take_items(&mut answer))?;
+    quantities.retain(|name, _| process.is_none_or(|process| process.as_str() == name));
+    let wanted = Wanted {
+        quantities,
+        replaced: replaced.into_iter().map(|instance| instance.id).collect(),
+    };
     let what = process.map_or("all instances", ProcessType::as_str);
-    out.done(&format!("restarting {what} of {app}, new before old"));
-    out.next(&format!("windlass ps -a {app}"));
+    if detach {
+        out.done(&format!("restarting {what} of {app}, new before old"));
+        out.next(&format!("windlass ps -a {app}"));
+        return Ok(());
+    }
+    out.note(&format!("Restarting {what} of {app}, new before old …"));
+    if settle::settle(context, &client, app, &wanted).await? {
+        out.done(&format!("restarted {what} of {app}"));
+    } else {
+        out.note(&format!("Nothing of {app} is live, so nothing was restarted."));
+        out.next(&format!("windlass deploy -a {app}"));
+    }
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! `windlass releases …` and `windlass rollback`
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use windlass_domain::{AppName, ReleaseVersion};
 
+use super::config;
 use crate::{
     args::ReleasesCommand,
     context::Context,
@@ -15,8 +18,8 @@ use crate::{
     view::{self, Release, short_commit},
 };
 
-pub async fn run(context: &Context<'_>, command: Option<ReleasesCommand>) -> Result<(), CliError> {
-    match command.unwrap_or(ReleasesCommand::List { limit: 20 }) {
+pub async fn run(context: &Context<'_>, command: ReleasesCommand) -> Result<(), CliError> {
+    match command {
         ReleasesCommand::List { limit } => list(context, &context.app()?, limit).await,
         ReleasesCommand::Info { version } => info(context, &context.app()?, version).await,
         ReleasesCommand::Rollback { version, detach } => rollback(context, version, detach).await,
@@ -104,9 +107,45 @@ pub async fn rollback(context: &Context<'_>, version: Option<ReleaseVersion>, de
     let target = version.map_or_else(|| "the release before".to_owned(), |version| version.to_string());
     context.out.note(&format!("Rolling {app} back to {target} …"));
     let body = version.map_or_else(|| json!({}), |version| json!({"to": version.to_string()}));
-    let started = context
-        .client()?
-        .send(Method::POST, &["apps", app.as_str(), "rollback"], Some(&body))
-        .await?;
+    let client = context.client()?;
+    let before = config::vars(&client, &app).await?;
+    let path = ["apps", app.as_str(), "rollback"];
+    let started = client.send(Method::POST, &path, Some(&body)).await?;
+    if !context.out.json {
+        let to = started["kind"]["to"].as_str().unwrap_or("that release").to_owned();
+        let differences = differences(&before, &config::vars(&client, &app).await?);
+        if !differences.is_empty() {
+            let differences = differences.join(", ");
+            context
+                .out
+                .note(&format!("config vars are those of {to} again: {differences}"));
+        }
+    }
     follow::finish(context, app.as_str(), &started, detach).await
+}
+
+/// What became of the config vars, by name: their values may be secrets.
+fn differences(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let became = |name: &String| match (before.get(name), after.get(name)) {
+        (Some(_), None) => Some(format!("{name} removed")),
+        (None, Some(_)) => Some(format!("{name} set")),
+        (one, other) if one != other => Some(format!("{name} changed")),
+        _ => None,
+    };
+    names.into_iter().filter_map(became).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_vars_that_a_rollback_changes_are_named_without_their_values() {
+        let vars = |value: Value| value.as_object().cloned().unwrap();
+        let before = vars(json!({"GREETING": "hunter2", "SAME": "1", "X": "old"}));
+        let after = vars(json!({"SAME": "1", "X": "new", "Y": "1"}));
+        assert_eq!(differences(&before, &after), ["GREETING removed", "X changed", "Y set"]);
+        assert_eq!(differences(&before, &before), Vec::<String>::new());
+    }
 }

@@ -2,8 +2,15 @@
 
 use reqwest::Method;
 use serde_json::json;
+use windlass_domain::AppName;
 
-use crate::{args::WebhookCommand, context::Context, error::CliError, prompt, table};
+use crate::{
+    args::WebhookCommand,
+    context::Context,
+    error::CliError,
+    prompt, table,
+    view::{self, App},
+};
 
 pub async fn run(context: &Context<'_>, command: Option<WebhookCommand>) -> Result<(), CliError> {
     match command.unwrap_or(WebhookCommand::Show) {
@@ -20,9 +27,19 @@ async fn show(context: &Context<'_>) -> Result<(), CliError> {
     }
     let field = |key: &str| answer[key].as_str().unwrap_or("-").to_owned();
     table::facts(context.out, &[("URL", field("url")), ("Secret", field("secret"))])?;
-    context
-        .out
-        .note("Give both to the forge, with content type application/json and the push event.");
+    say_use(context, &app).await
+}
+
+/// A webhook is matched by the repository's address: without one, no delivery ever fits.
+async fn say_use(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
+    let out = context.out;
+    let answer: App = view::read(&context.client()?.get(&["apps", app.as_str()]).await?)?;
+    if answer.repo_url.is_some() {
+        out.note("Give both to the forge, with content type application/json and the push event.");
+        return Ok(());
+    }
+    out.warn(&format!("app {app} has no repository yet, so webhooks lead to nothing"));
+    out.next(&format!("windlass apps update {app} --repo-url URL"));
     Ok(())
 }
 
