@@ -99,8 +99,15 @@ pub enum Step {
 
 impl Step {
     /// All steps in order.
-    pub const ALL: [Self; 7] =
-        [Self::Fetch, Self::Plan, Self::Build, Self::Release, Self::Start, Self::Probe, Self::Route];
+    pub const ALL: [Self; 7] = [
+        Self::Fetch,
+        Self::Plan,
+        Self::Build,
+        Self::Release,
+        Self::Start,
+        Self::Probe,
+        Self::Route,
+    ];
 
     /// The word in the database and in the API.
     pub const fn as_str(self) -> &'static str {

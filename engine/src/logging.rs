@@ -53,12 +53,9 @@ fn directives(operator: &str) -> String {
     all
 }
 
-/// Whether a directive is about this crate or a module of it.
-fn names(directives: &str, krate: &str) -> bool {
-    directives.split(',').any(|part| {
-        let target = part.split(['=', '[']).next().unwrap_or_default().trim();
-        target.split("::").next() == Some(krate)
-    })
+/// Whether a directive is about targets that begin so; `sqlx` is also about `sqlx_core`, to the filter too.
+fn names(directives: &str, target: &str) -> bool {
+    directives.split(',').any(|part| part.trim().starts_with(target))
 }
 
 #[cfg(test)]

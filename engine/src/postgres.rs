@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ownership::open_log;
 
-/// How long starting and stopping may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a starting server is waited for here; one that recovers from a crash may take longer than that.
+const STARTING: Duration = Duration::from_secs(10);
 /// How often the engine looks whether its cluster is alive.
 const WATCH: Duration = Duration::from_millis(500);
 
@@ -137,13 +137,11 @@ impl EmbeddedPostgres {
             .stderr(log)
             .spawn()
             .context("cannot run postgres")?;
-        let deadline = Instant::now() + DEADLINE;
-        let socket = self.directory.join("run/.s.PGSQL.5432");
-        while tokio::net::UnixStream::connect(&socket).await.is_err() {
+        let deadline = Instant::now() + STARTING;
+        while !is_ready(&self.data()) && Instant::now() < deadline {
             if let Some(status) = child.try_wait()? {
                 bail!("postgres ended with {status}; see {}", self.log.display());
             }
-            ensure!(Instant::now() < deadline, "postgres did not start in time");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         // Reaped in the background, so that a crash does not leave a zombie that looks alive.
@@ -169,6 +167,12 @@ fn running(data: &Path) -> Option<Pid> {
     recorded_pid(&data.join("postmaster.pid")).filter(|pid| is_postmaster(*pid, data))
 }
 
+/// Whether the server says, in the last line of its `postmaster.pid`, that it takes connections.
+fn is_ready(data: &Path) -> bool {
+    let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    running(data).is_some() && text.lines().last().is_some_and(|line| line.trim() == "ready")
+}
+
 /// The process that a lock file of PostgreSQL names in its first line.
 fn recorded_pid(lock: &Path) -> Option<Pid> {
     let text = fs::read_to_string(lock).ok()?;
@@ -182,7 +186,7 @@ fn remove_stale_locks(directory: &Path) -> anyhow::Result<()> {
     for lock in [data.join("postmaster.pid"), directory.join("run/.s.PGSQL.5432.lock")] {
         let stale = recorded_pid(&lock).is_some_and(|pid| test_kill_process(pid).is_ok() && !is_postmaster(pid, &data));
         if stale {
-            tracing::info!(lock = %lock.display(), "removing a stale lock; its process is another one by now");
+            tracing::info!(lock = %lock.display(), "removing a stale lock; it does not name a server of this cluster");
             fs::remove_file(&lock).with_context(|| format!("cannot remove the stale lock {}", lock.display()))?;
         }
     }
