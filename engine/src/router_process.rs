@@ -169,6 +169,7 @@ fn command(config: &Config, listener: TcpListener) -> anyhow::Result<Command> {
     // By this name the kernel finds our own program even where the unprivileged user may not look.
     let mut command = Command::new("/proc/self/exe");
     command
+        .arg0("windlassd")
         .arg("router-process")
         .env_clear()
         .env("WINDLASS_LOG", &config.log_level)

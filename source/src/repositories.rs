@@ -307,3 +307,18 @@ pub(crate) fn commit_by_id<'repo>(repository: &'repo Repository, id: &str) -> Op
 pub(crate) fn is_commit_id(text: &str) -> bool {
     (7..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_was_open_is_closed_to_other_users() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("repositories");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).unwrap();
+        close_to_others(&root).unwrap();
+        assert_eq!(std::fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
