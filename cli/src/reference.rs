@@ -147,7 +147,9 @@ fn spelling(arg: &Arg) -> String {
         .flatten()
         .map(|long| format!("--{long}"));
     let names: Vec<String> = short.chain(long).collect();
-    let value = if arg.get_action().takes_values() {
+    let value = if arg.is_require_equals_set() {
+        format!("[=<{value}>]")
+    } else if arg.get_action().takes_values() {
         format!(" <{value}>")
     } else {
         String::new()

@@ -63,18 +63,21 @@ async fn wait(context: &Context<'_>, client: &Client, app: &AppName, wanted: &Wa
         };
         let limit = time_limit(&look.app);
         if begun.elapsed() > limit {
-            let seen: Vec<&str> = lacking.iter().map(|lack| lack.seen.as_str()).collect();
-            let detail = format!(
-                "{app} is not as wanted after {} s: {}; Windlass goes on trying",
-                limit.as_secs(),
-                seen.join("; ")
-            );
-            let step = format!("windlass logs -p {} -a {app}", first.process);
-            return Err(CliError::new(Exit::Timeout, detail).next(step));
+            return Err(too_late(app, limit, first, &lacking));
         }
         busy.say(&first.seen);
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+fn too_late(app: &AppName, limit: Duration, first: &Lack, lacking: &[Lack]) -> CliError {
+    let seen: Vec<&str> = lacking.iter().map(|lack| lack.seen.as_str()).collect();
+    let detail = format!(
+        "{app} is not as wanted after {} s: {}; Windlass goes on trying",
+        limit.as_secs(),
+        seen.join("; ")
+    );
+    CliError::new(Exit::Timeout, detail).next(format!("windlass logs -p {} -a {app}", first.process))
 }
 
 struct Look {
@@ -181,6 +184,26 @@ mod tests {
             seen(&[a, crashed], 2, &[]),
             ["web: 1 of 2 healthy, web.1 crashed (exit code 1)"]
         );
+    }
+
+    #[test]
+    fn what_takes_too_long_ends_with_what_is_seen_and_a_code_of_its_own() {
+        let lacking = ["web", "worker"].map(|process| Lack {
+            process: process.to_owned(),
+            seen: format!("{process}: 0 of 1 healthy"),
+        });
+        let error = too_late(
+            &"shop".parse().unwrap(),
+            Duration::from_secs(120),
+            &lacking[0],
+            &lacking,
+        );
+        assert_eq!(error.exit, Exit::Timeout);
+        assert_eq!(
+            error.detail,
+            "shop is not as wanted after 120 s: web: 0 of 1 healthy; worker: 0 of 1 healthy; Windlass goes on trying"
+        );
+        assert_eq!(error.next_step.as_deref(), Some("windlass logs -p web -a shop"));
     }
 
     #[test]
