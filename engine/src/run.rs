@@ -378,7 +378,7 @@ pub fn setup_token(config: &Config) -> anyhow::Result<ExitCode> {
         .await?;
         let setup = store.reset_setup_token().await?;
         write_setup_token(config, &setup)?;
-        println!("{}", login_command(config));
+        println!("{}\n\n  {}", setup.expose(), login_command(config));
         Ok(ExitCode::SUCCESS)
     })
 }

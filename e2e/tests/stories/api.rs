@@ -1,8 +1,10 @@
 //! The API at its edges: who may come in, and what is said to bad input.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
-use windlass_testkit::{Browser, Engine};
+use windlass_testkit::{Browser, Engine, eventually};
 
 #[tokio::test]
 async fn nothing_but_health_is_open_without_a_token() {
@@ -128,10 +130,12 @@ async fn the_setup_token_works_once() {
         .post("/api/v1/setup", json!({ "setup_token": "wls_wrong" }))
         .await
         .problem(401);
-    assert!(
-        !engine.data_dir().join("setup-token").exists(),
-        "the file is gone with its redemption"
-    );
+    let file = engine.data_dir().join("setup-token");
+    eventually("the file goes with its redemption", Duration::from_secs(10), || {
+        let gone = !file.exists();
+        async move { gone.then_some(()) }
+    })
+    .await;
     let again = engine.windlassd(&["setup-token"]).await.must_succeed();
     let token = again
         .split_whitespace()
