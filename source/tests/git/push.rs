@@ -168,7 +168,8 @@ async fn a_client_that_goes_away_ends_its_clone() {
     };
     let response = served.repositories.serve(request).await.unwrap();
     let bare = served.bare().display().to_string();
-    assert!(runs(&bare));
+    // Between fork and exec a process has no command line yet.
+    wait_until("git runs", || runs(&bare)).await;
     drop(response);
     wait_until("git has ended", || !runs(&bare)).await;
 }
