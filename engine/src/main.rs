@@ -156,7 +156,7 @@ fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn settings_text(loaded: &Loaded) -> String {
     let mut text = String::new();
     for setting in &loaded.settings {
-        let secret = setting.name == "database_url" && setting.value.contains('@');
+        let secret = setting.name == "database_url" && !setting.value.is_empty();
         let value = match (secret, setting.value.as_str()) {
             (true, _) => "(set; not shown)",
             (false, "") => "(none)",

@@ -214,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_work_together_is_a_problem() {
+        let error = with(
+            "base_domain = \"5\"\n[api]\nlisten = \"127.0.0.1:80\"\n",
+            &[("DATABASE_URL", "mysql://user:secret@host/x")],
+        )
+        .unwrap_err();
+        let keys: Vec<&str> = error.problems.iter().filter_map(|p| p.split(':').next()).collect();
+        assert_eq!(keys, ["base_domain", "database_url"]);
+        assert!(!error.to_string().contains("secret"), "{error}");
+        let error = with("[api]\nlisten = \"127.0.0.1:80\"\n", &[]).unwrap_err();
+        assert!(error.problems[0].starts_with("router.http: "), "{error}");
+    }
+
+    #[test]
     fn every_key_stands_in_the_book_with_its_variable_and_its_default() {
         let page = include_str!("../../../docs/reference/configuration.md");
         for key in &KEYS {

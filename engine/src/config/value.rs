@@ -4,6 +4,7 @@ use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Dura
 
 use ipnet::{IpNet, Ipv4Net};
 use tracing_subscriber::EnvFilter;
+use windlass_domain::Hostname;
 
 use super::{Config, KEYS, LogFormat, RouterKind, Setting};
 
@@ -21,7 +22,8 @@ impl<'a> Reader<'a> {
     /// The configuration; none if a value is missing because it could not be read.
     pub(super) fn config(mut self) -> Option<Config> {
         let data_dir = self.absolute_path("data_dir");
-        let base_domain = self.parse("base_domain");
+        let base_domain = self.base_domain();
+        let database_url = self.database_url();
         let api_listen: Option<SocketAddr> = self.parse("api.listen");
         let router_http: Option<SocketAddr> = self.parse("router.http");
         let log_format = self.choice("log.format", &FORMATS);
@@ -40,6 +42,7 @@ impl<'a> Reader<'a> {
         let public_url = self.public_url();
         let data_dir = data_dir?;
         let (base_domain, api_listen, router_http) = (base_domain?, api_listen?, router_http?);
+        self.apart(router, api_listen, router_http);
         let default_url = format!("http://{base_domain}:{}", api_listen.port());
         Some(Config {
             master_key_file: self
@@ -47,7 +50,7 @@ impl<'a> Reader<'a> {
                 .map_or_else(|| data_dir.join("master.key"), PathBuf::from),
             data_dir,
             base_domain,
-            database_url: self.optional("database_url"),
+            database_url,
             database_connections: u32::try_from(connections?).ok()?,
             docker_host: self.text("docker_host"),
             log_format: log_format?,
@@ -70,6 +73,44 @@ impl<'a> Reader<'a> {
             base_image_python: self.text("build.base_images.python"),
             max_build_log_bytes: max_build_log_bytes?,
         })
+    }
+
+    /// A host name whose last label is a number would be read as an address.
+    fn base_domain(&mut self) -> Option<Hostname> {
+        let name: Hostname = self.parse("base_domain")?;
+        if name
+            .as_str()
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+        {
+            self.problem(
+                "base_domain",
+                format!("`{name}` is no domain; use one such as apps.example.com"),
+            );
+            return None;
+        }
+        Some(name)
+    }
+
+    fn database_url(&mut self) -> Option<String> {
+        let url = self.optional("database_url")?;
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            // Not shown: whatever it is, it may hold a password.
+            self.problem("database_url", "must begin with postgres:// or postgresql://");
+        }
+        Some(url)
+    }
+
+    /// The API and the built-in router cannot share an address.
+    fn apart(&mut self, router: Option<RouterKind>, api: SocketAddr, http: SocketAddr) {
+        let same_host = api.ip() == http.ip() || api.ip().is_unspecified() || http.ip().is_unspecified();
+        if router == Some(RouterKind::Builtin) && same_host && api.port() == http.port() && api.port() != 0 {
+            self.problem(
+                "router.http",
+                format!("`{http}` is the port of api.listen (`{api}`); use another one"),
+            );
+        }
     }
 
     fn setting(&self, name: &str) -> &'a Setting {
