@@ -62,6 +62,28 @@ async fn a_missing_repository_is_said_to_be_missing() {
 }
 
 #[tokio::test]
+async fn a_repository_that_is_too_large_is_refused_with_its_size() {
+    let options = EngineOptions::default().allowing_local_repositories();
+    let engine = Engine::start_with(options.with("WINDLASS_MAX_REPOSITORY_BYTES", "1048576")).await;
+    let server = GitServer::start(engine.spare_port()).await;
+    let repo = GitRepo::new();
+    // Numbers hashed one after the other do not compress away.
+    let noise: String = (0_u64..300_000)
+        .map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect();
+    repo.commit(&files::saying("hello").with("noise", noise)).await;
+    server.receive(&repo, "main").await;
+    let shop = engine
+        .app_with(json!({ "name": "shop", "repo_url": server.url() }))
+        .await;
+
+    let started = shop.deploy(json!({})).await;
+    let ended = shop.ended(&started).await;
+
+    assert_eq!(ended["failure"]["code"], "repository_too_large", "{ended:#}");
+}
+
+#[tokio::test]
 async fn a_repository_inside_the_host_is_refused() {
     let engine = Engine::start().await;
     let server = GitServer::start(engine.spare_port()).await;

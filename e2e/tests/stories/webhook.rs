@@ -107,6 +107,12 @@ async fn a_push_with_a_wrong_signature_is_refused() {
 
     assert_eq!(status, 401, "{body}");
     assert!(shop.list("deployments").await.is_empty());
+    let unsigned = engine.api().with_token(None).request(Method::POST, "/webhooks/github");
+    let unsigned = unsigned
+        .header("x-github-event", "push")
+        .header("x-github-delivery", "4")
+        .body(payload.to_vec());
+    assert_eq!(unsigned.send().await.unwrap().status(), 401);
     let (status, _) = deliver(&engine, "push", "2", &vec![b' '; 30 << 20], SECRET).await;
     assert_eq!(status, 413);
     let (status, _) = deliver(&engine, "push", "3", b"{\"ref\":", SECRET).await;
