@@ -57,7 +57,9 @@ async fn a_cancelled_build_really_stops() {
 async fn an_interrupted_push_does_not_stop_the_deployment() {
     let engine = Engine::start().await;
     let shop = engine.app("shop").await;
-    let slow = files::saying("hello").with("Dockerfile", files::dockerfile("RUN sleep 4\nCMD [\"/app/serve\"]\n"));
+    // The engine's id makes it a step that no earlier run has left in the build cache.
+    let step = format!("RUN : {}; sleep 4\nCMD [\"/app/serve\"]\n", engine.id());
+    let slow = files::saying("hello").with("Dockerfile", files::dockerfile(&step));
     shop.repo.commit(&slow).await;
     let mut push = shop.repo.command(&["push", shop.git_url(), "HEAD:refs/heads/main"]);
     let mut client = push.kill_on_drop(true).spawn().unwrap();

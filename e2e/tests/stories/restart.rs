@@ -45,10 +45,9 @@ async fn stopping_and_starting_the_engine_disturbs_no_request() {
 async fn a_deployment_outlives_the_worker_that_ran_it() {
     let mut engine = Engine::start().await;
     let shop = engine.app("shop").await;
-    let slow = files::saying("hello").with(
-        "Dockerfile",
-        files::dockerfile("RUN echo be\"\"gun; sleep 5\nCMD [\"/app/serve\"]\n"),
-    );
+    // The engine's id makes it a step that no earlier run has left in the build cache.
+    let step = format!("RUN : {}; echo be\"\"gun; sleep 5\nCMD [\"/app/serve\"]\n", engine.id());
+    let slow = files::saying("hello").with("Dockerfile", files::dockerfile(&step));
     shop.push_with(&slow, &["no-deploy"]).await.must_succeed();
     let commit = shop.repo.git(&["rev-parse", "HEAD"]).await.must_succeed();
     let started = shop.deploy(json!({ "commit": commit })).await;
