@@ -6,7 +6,7 @@ use anyhow::Context;
 use futures::{StreamExt, stream};
 use windlass_converge::{Fault, Step};
 use windlass_domain::{AppId, InstanceId, InstanceState, ProcessType, ReleaseId};
-use windlass_runtime::{ContainerId, InstanceSpec, StartError, diagnose};
+use windlass_runtime::{ContainerId, InstanceSpec, StartError, Started, diagnose};
 use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow};
 
 use super::{
@@ -40,6 +40,10 @@ pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, s
 
 /// Steps of one app under way at a time; a large scale-up should leave Docker some room for others.
 const AT_ONCE: usize = 8;
+
+/// Names that are tried for one instance, and how far apart their numbers are: far enough to keep clear of its siblings.
+const NAMES_TRIED: u32 = 8;
+const NAME_STEP: u32 = 100;
 
 struct Round<'a> {
     shared: &'a Arc<Shared>,
@@ -97,35 +101,47 @@ impl Round<'_> {
         seen.or_else(|| row.container.clone().map(ContainerId::new))
     }
 
+    /// Starts an instance. A name that is taken (by a container that is not ours, by another engine on this machine, by one of ours
+    /// that is just going) is no reason to wait: names are labels, so the next number will do.
     async fn start(&self, release: ReleaseId, process: &ProcessType, n: u32, restart_seq: i32) -> anyhow::Result<()> {
         let release = self.release(release)?;
-        let new = NewInstance {
-            id: InstanceId::generate(),
-            app: self.work.app.id,
-            release: release.id,
-            process: process.clone(),
-            n,
-            restart_seq,
-        };
-        let mut row = self.shared.store.insert_instance(new).await?;
-        let spec = instance_spec(self.shared, (self.work, release), &row, self.network.clone()).await?;
-        match self.shared.runtime.start(&spec).await {
-            Ok(started) => {
-                let address = started
-                    .address
-                    .zip(spec.port)
-                    .map(|(ip, port)| SocketAddr::new(ip, port));
-                let container = started.container.as_str();
-                self.shared
-                    .store
-                    .set_instance_container(row.id, container, address)
-                    .await?;
-                row.container = Some(container.to_owned());
-                self.shared.logs.follow(&row);
-                Ok(())
+        let mut tries = (0..NAMES_TRIED).map(|step| n + step * NAME_STEP).peekable();
+        while let Some(n) = tries.next() {
+            let new = NewInstance {
+                id: InstanceId::generate(),
+                app: self.work.app.id,
+                release: release.id,
+                process: process.clone(),
+                n,
+                restart_seq,
+            };
+            let row = self.shared.store.insert_instance(new).await?;
+            let spec = instance_spec(self.shared, (self.work, release), &row, self.network.clone()).await?;
+            match self.shared.runtime.start(&spec).await {
+                Ok(started) => return self.started(row, &spec, &started).await,
+                Err(StartError::NameTaken { name, holder }) if tries.peek().is_some() => {
+                    tracing::info!(app = %self.work.app.name, name, holder, "the name is taken; taking another number");
+                    self.forget(row.id, "its name was taken").await?;
+                }
+                Err(error) => return self.could_not_start(release, &row, &spec, error).await,
             }
-            Err(error) => self.could_not_start(release, &row, &spec, error).await,
         }
+        Ok(())
+    }
+
+    async fn started(&self, mut row: InstanceRow, spec: &InstanceSpec, started: &Started) -> anyhow::Result<()> {
+        let address = started
+            .address
+            .zip(spec.port)
+            .map(|(ip, port)| SocketAddr::new(ip, port));
+        let container = started.container.as_str();
+        self.shared
+            .store
+            .set_instance_container(row.id, container, address)
+            .await?;
+        row.container = Some(container.to_owned());
+        self.shared.logs.follow(&row);
+        Ok(())
     }
 
     /// What the app is to blame for fails a candidate, or counts as a crash of a live release; the rest is tried again.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt;
 use windlass_domain::{Failure, FailureCode, InstanceId, InstanceName, LogSource, ProcessType, Step};
-use windlass_runtime::{ContainerId, InstanceSpec, LogsFrom, Role, Scope, StartError, diagnose};
+use windlass_runtime::{ContainerId, InstanceSpec, LogsFrom, Role, Scope, StartError, Started, diagnose};
 use windlass_store::ReleaseRow;
 
 use super::{Deploy, End};
@@ -14,6 +14,8 @@ use crate::{converge::container, network};
 const TIMEOUT: Duration = Duration::from_secs(3600);
 /// Of its output so much is kept.
 const MAX_OUTPUT_BYTES: usize = 1 << 20;
+/// The highest number that is tried for the container's name.
+const LAST_NAME: u32 = 800;
 
 pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(), End> {
     let Some(process) = release.processes.iter().find(|spec| spec.process.is_release()) else {
@@ -25,14 +27,7 @@ pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(),
     deploy.enter(Step::Release).await?;
     deploy.log.heading("Running the release command".to_owned());
     remove_leftovers(deploy).await?;
-    let spec = spec(deploy, release, &process.process).await?;
-    let started = match deploy.shared.runtime.start(&spec).await {
-        Ok(started) => started,
-        Err(StartError::CannotExecute { exit, message }) => {
-            return Err(End::Failed(diagnose::cannot_execute(&process.process, exit, &message)));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let started = start(deploy, release, &process.process).await?;
     let result = tokio::select! {
         () = deploy.cancel.cancelled() => Err(End::Cancelled),
         result = tokio::time::timeout(TIMEOUT, follow(deploy, &started.container)) => match result {
@@ -45,6 +40,21 @@ pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(),
         .finish_step(Step::Release, if result.is_ok() { "done" } else { "failed" })
         .await?;
     result
+}
+
+/// Starts the command under the first name that is free: names are labels, and another engine may use the same.
+async fn start(deploy: &Deploy<'_>, release: &ReleaseRow, process: &ProcessType) -> Result<Started, End> {
+    let mut spec = spec(deploy, release, process).await?;
+    loop {
+        match deploy.shared.runtime.start(&spec).await {
+            Ok(started) => return Ok(started),
+            Err(StartError::CannotExecute { exit, message }) => {
+                return Err(End::Failed(diagnose::cannot_execute(process, exit, &message)));
+            }
+            Err(StartError::NameTaken { .. }) if spec.name.n < LAST_NAME => spec.name.n += 100,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// A worker that was killed in the middle leaves its release container behind.
