@@ -160,6 +160,11 @@ impl Engine {
         self.slot.port(5)
     }
 
+    /// A number that no other test's engine has at the same time.
+    pub fn number(&self) -> u16 {
+        self.slot.number()
+    }
+
     /// The engine's id, as in the label `windlass.engine`.
     pub fn id(&self) -> &str {
         &self.id
@@ -182,7 +187,7 @@ impl Engine {
         crate::run(&mut command.into()).await
     }
 
-    /// Creates an app with its defaults.
+    /// Creates an app with its defaults, see [`Engine::app_with`].
     ///
     /// # Panics
     /// When the API refuses.
@@ -190,11 +195,14 @@ impl Engine {
         self.app_with(serde_json::json!({ "name": name })).await
     }
 
-    /// Creates an app with settings, as the API takes them.
+    /// Creates an app with settings, as the API takes them. Its name gets the number of this engine's slot behind it: the names of
+    /// containers come from those of apps, and all tests share one Docker.
     ///
     /// # Panics
     /// When the API refuses.
-    pub async fn app_with(&self, create: serde_json::Value) -> App {
+    pub async fn app_with(&self, mut create: serde_json::Value) -> App {
+        let name = create["name"].as_str().expect("an app has a name");
+        create["name"] = format!("{name}-{}", self.number()).into();
         let app = self.api.post("/api/v1/apps", create).await.must_be(201);
         App::new(self, &app)
     }

@@ -54,6 +54,11 @@ impl Slot {
         })
     }
 
+    /// Its number, which no other test holds at the same time.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
     /// The `n`-th port of this slot.
     pub fn port(&self, n: u16) -> u16 {
         assert!(n < PORTS, "a slot has {PORTS} ports");

@@ -17,7 +17,7 @@ async fn a_pushed_app_answers_at_its_subdomain() {
     assert_eq!(shop.get("/").await.body, "hello\n");
     assert!(output.contains("remote: "), "{output}");
     assert!(
-        output.contains("http://shop.localhost"),
+        output.contains(&format!("http://{}", shop.host())),
         "the push ends with the address:\n{output}"
     );
     let app = shop.show().await;
