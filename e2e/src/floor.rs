@@ -38,7 +38,14 @@ impl Floor {
         must(
             Command::new(program())
                 .env("DOCKER_BUILDKIT", "1")
-                .args(["build", "-q", "-t", &self.name])
+                .args([
+                    "build",
+                    "-q",
+                    "-t",
+                    &self.name,
+                    "--label",
+                    &format!("{LABEL}={}", self.name),
+                ])
                 .arg(&source),
         );
         let port = format!("PORT={PORT}");
@@ -66,11 +73,16 @@ impl Drop for Floor {
     fn drop(&mut self) {
         let _ = try_docker(&["rm", "-f", &self.name]);
         let _ = try_docker(&["network", "rm", &self.name]);
-        let _ = try_docker(&["rmi", "-f", &self.name]);
+        // Each build has taken the tag from the one before.
+        let mine = format!("label={LABEL}={}", self.name);
+        for image in try_docker(&["images", "-aq", "--filter", &mine]).unwrap_or_default() {
+            let _ = try_docker(&["rmi", "-f", &image]);
+        }
     }
 }
 
 const PORT: u16 = 8000;
+const LABEL: &str = "windlass-floor";
 
 fn must(command: &mut Command) {
     let output = command.output().unwrap();
