@@ -259,7 +259,9 @@ async fn a_push_over_the_limit_is_refused_and_the_next_one_works() {
     work.write("noise", &noise);
     work.commit("Large").await;
     let pushed = push(&work, &["fall-through"]).await;
-    assert!(!pushed.ok && pushed.err.contains("maximum allowed size"), "{pushed:?}");
+    // A client that is still sending may find the connection closed before it reads why.
+    let told = pushed.err.contains("maximum allowed size") || pushed.err.contains("hung up");
+    assert!(!pushed.ok && told, "{pushed:?}");
     work.git(&["reset", "-q", "--hard", "HEAD~1"]).await;
     assert!(push(&work, &["fall-through"]).await.ok);
 }
