@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BranchName, RepoUrl};
+use crate::{BranchName, HealthCheck, ProcessType, RepoUrl, Strategy, Watch};
 
 /// All settings of an app but its name and config vars.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,14 +16,20 @@ pub struct AppSettings {
     pub branch: BranchName,
     /// How a revision becomes an image.
     pub build: BuildSettings,
-    /// How an instance shows that it is ready.
+    /// How an instance of `web` shows that it is healthy.
     pub health: HealthCheck,
+    /// The same for other process types; one that is absent is healthy while it runs.
+    pub process_health: BTreeMap<ProcessType, HealthCheck>,
     /// What an instance may use.
     pub limits: Limits,
     /// The port that `web` listens on and finds in `PORT`; none: the only port that the image exposes, or else 8080.
     pub port: Option<u16>,
     /// Seconds that an instance gets to finish its requests and then to end after SIGTERM.
     pub drain_seconds: u32,
+    /// How a release takes the place of the one before it.
+    pub strategy: Strategy,
+    /// When a release that just went live is rolled back by itself.
+    pub watch: Watch,
 }
 
 impl Default for AppSettings {
@@ -33,9 +39,12 @@ impl Default for AppSettings {
             branch: "main".parse().expect("`main` is a branch name"),
             build: BuildSettings::default(),
             health: HealthCheck::default(),
+            process_health: BTreeMap::new(),
             limits: Limits::default(),
             port: None,
             drain_seconds: 30,
+            strategy: Strategy::default(),
+            watch: Watch::default(),
         }
     }
 }
@@ -89,28 +98,6 @@ pub enum Builder {
     Dockerfile,
     /// A buildpack even if there is a Dockerfile.
     Buildpack,
-}
-
-/// How an instance shows that it is ready. Without a path it is a TCP connect to the port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HealthCheck {
-    /// An HTTP path that must answer with a status from 200 to 399.
-    pub path: Option<String>,
-    /// Milliseconds that one attempt may take.
-    pub timeout_ms: u32,
-    /// Seconds that a new instance has to become ready.
-    pub deadline_seconds: u32,
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self {
-            path: None,
-            timeout_ms: 2000,
-            deadline_seconds: 60,
-        }
-    }
 }
 
 /// What one instance may use.
@@ -187,21 +174,6 @@ impl AppSettings {
             "must be from 10 to 21600",
         );
         check(
-            self.health.path.as_deref().is_none_or(is_http_path),
-            "/health/path",
-            "must begin with `/` and hold printable ASCII without spaces, 1024 characters at most",
-        );
-        check(
-            (100..=60_000).contains(&self.health.timeout_ms),
-            "/health/timeout_ms",
-            "must be from 100 to 60000",
-        );
-        check(
-            (1..=3600).contains(&self.health.deadline_seconds),
-            "/health/deadline_seconds",
-            "must be from 1 to 3600",
-        );
-        check(
             (16 << 20..=1 << 42).contains(&self.limits.memory_bytes),
             "/limits/memory_bytes",
             "must be 16777216 (16 MiB) or more",
@@ -218,8 +190,113 @@ impl AppSettings {
         );
         check(self.port != Some(0), "/port", "must be from 1 to 65535");
         check(self.drain_seconds <= 3600, "/drain_seconds", "must be from 0 to 3600");
+        check(self.watch.seconds <= 3600, "/watch/seconds", "must be from 0 to 3600");
+        check(
+            (1..=1000).contains(&self.watch.crashes),
+            "/watch/crashes",
+            "must be from 1 to 1000",
+        );
+        check(
+            (1..=100).contains(&self.watch.error_percent),
+            "/watch/error_percent",
+            "must be from 1 to 100",
+        );
+        check(
+            self.health.port.is_none(),
+            "/health/port",
+            "is that of the app for `web`: set `port`",
+        );
+        found.extend(health_problems(&self.health));
+        found.extend(self.process_health_problems());
         found
     }
+
+    fn process_health_problems(&self) -> Vec<SettingsError> {
+        let mut found: Vec<SettingsError> = self.process_health.values().flat_map(health_problems).collect();
+        for problem in &mut found {
+            problem.problem = format!("{} {}", problem.field.trim_start_matches("/health/"), problem.problem);
+            problem.field = "/process_health";
+        }
+        let mut check = |ok: bool, problem: &str| {
+            if !ok {
+                found.push(SettingsError {
+                    field: "/process_health",
+                    problem: problem.to_owned(),
+                });
+            }
+        };
+        let is_fit = |process: &ProcessType| !process.is_web() && !process.is_release();
+        check(
+            self.process_health.keys().all(is_fit),
+            "is for process types other than `web` (which has `health`) and `release`",
+        );
+        let has_port = |health: &HealthCheck| health.port.is_some_and(|port| port > 0);
+        check(
+            self.process_health.values().all(has_port),
+            "needs the `port` that is checked, from 1 to 65535",
+        );
+        found
+    }
+
+    /// The health check of a process type; none: its instances are healthy while they run.
+    pub fn health_of(&self, process: &ProcessType) -> Option<&HealthCheck> {
+        if process.is_web() {
+            Some(&self.health)
+        } else {
+            self.process_health.get(process)
+        }
+    }
+
+    /// The port that a process type listens on.
+    pub fn port_of(&self, process: &ProcessType) -> Option<u16> {
+        if process.is_web() {
+            self.port
+        } else {
+            self.process_health.get(process).and_then(|health| health.port)
+        }
+    }
+
+    /// How long a new instance of a process type has to become healthy, in seconds.
+    pub fn ready_seconds(&self, process: &ProcessType) -> u32 {
+        self.health_of(process).unwrap_or(&self.health).deadline_seconds
+    }
+}
+
+fn health_problems(health: &HealthCheck) -> Vec<SettingsError> {
+    let checks = [
+        (
+            health.path.as_deref().is_none_or(is_http_path),
+            "/health/path",
+            "must begin with `/` and hold printable ASCII without spaces, 1024 characters at most",
+        ),
+        (
+            health.interval_seconds <= 3600,
+            "/health/interval_seconds",
+            "must be from 0 (never again) to 3600",
+        ),
+        (
+            (100..=60_000).contains(&health.timeout_ms),
+            "/health/timeout_ms",
+            "must be from 100 to 60000",
+        ),
+        (
+            (1..=100).contains(&health.retries),
+            "/health/retries",
+            "must be from 1 to 100",
+        ),
+        (
+            (1..=3600).contains(&health.deadline_seconds),
+            "/health/deadline_seconds",
+            "must be from 1 to 3600",
+        ),
+    ];
+    let wrong = checks.into_iter().filter(|(ok, ..)| !ok);
+    wrong
+        .map(|(_, field, problem)| SettingsError {
+            field,
+            problem: problem.to_owned(),
+        })
+        .collect()
 }
 
 fn is_path_inside(path: &str) -> bool {
@@ -258,6 +335,28 @@ mod tests {
     }
 
     #[test]
+    fn other_process_types_need_a_port_to_be_checked() {
+        let mut settings = AppSettings::default();
+        let worker: ProcessType = "worker".parse().unwrap();
+        settings.process_health.insert(worker.clone(), HealthCheck::default());
+        let problems = settings.problems();
+        assert!(
+            matches!(problems.as_slice(), [one] if one.field == "/process_health"),
+            "{problems:?}"
+        );
+        settings.process_health.insert(
+            worker.clone(),
+            HealthCheck {
+                port: Some(9000),
+                ..HealthCheck::default()
+            },
+        );
+        assert_eq!(settings.problems(), []);
+        assert_eq!(settings.port_of(&worker), Some(9000));
+        assert_eq!(settings.health_of(&"clock".parse().unwrap()), None);
+    }
+
+    #[test]
     fn every_problem_is_named_at_once() {
         let mut settings = AppSettings::default();
         settings.build.dockerfile = Some("../Dockerfile".to_owned());
@@ -272,8 +371,8 @@ mod tests {
                 "/build/dockerfile",
                 "/build/target",
                 "/build/args",
-                "/health/path",
-                "/limits/memory_bytes"
+                "/limits/memory_bytes",
+                "/health/path"
             ]
         );
     }

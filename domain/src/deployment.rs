@@ -93,13 +93,18 @@ pub enum Step {
     Start,
     /// Wait until they are healthy.
     Probe,
-    /// Send traffic to them; the old instances are drained and stopped afterwards.
+    /// Send requests to them: from here on the release is live and the deployment has succeeded.
     Route,
+    /// Let the instances of the release before finish the requests that they have. Goes on after the deployment has succeeded, as
+    /// does the next step.
+    Drain,
+    /// Stop and remove them.
+    Retire,
 }
 
 impl Step {
     /// All steps in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Fetch,
         Self::Plan,
         Self::Build,
@@ -107,6 +112,8 @@ impl Step {
         Self::Start,
         Self::Probe,
         Self::Route,
+        Self::Drain,
+        Self::Retire,
     ];
 
     /// The word in the database and in the API.
@@ -119,6 +126,8 @@ impl Step {
             Self::Start => "start",
             Self::Probe => "probe",
             Self::Route => "route",
+            Self::Drain => "drain",
+            Self::Retire => "retire",
         }
     }
 

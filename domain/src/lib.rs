@@ -7,6 +7,7 @@
 pub mod app;
 pub mod deployment;
 pub mod failure;
+pub mod health;
 pub mod id;
 pub mod instance;
 pub mod labels;
@@ -17,11 +18,13 @@ pub mod release;
 pub mod repo_url;
 pub mod route;
 pub mod secret;
+pub mod strategy;
 pub mod tree;
 
-pub use app::{AppSettings, BuildSettings, HealthCheck, Limits};
+pub use app::{AppSettings, BuildSettings, Limits};
 pub use deployment::{DeploymentKind, DeploymentStatus, Step};
 pub use failure::{Failure, FailureCode};
+pub use health::{HealthCheck, StatusSet};
 pub use id::{AppId, DeploymentId, ImageId, InstanceId, ReleaseId, TeamId, TokenId};
 pub use instance::{InstanceName, InstanceState};
 pub use log::{LogLine, LogSource};
@@ -31,4 +34,5 @@ pub use release::{ProcessSpec, ReleaseVersion};
 pub use repo_url::RepoUrl;
 pub use route::{Middleware, Route, RouteTable, Upstream};
 pub use secret::{Redactor, Secret};
+pub use strategy::{Record, Strategy, Watch};
 pub use tree::{EntryKind, ExtraFile, SourceTree, TreeEntry};

@@ -10,6 +10,17 @@ use windlass_domain::{InstanceId, RouteTable};
 #[error("the router {0}")]
 pub struct EdgeError(pub String);
 
+/// What the edge counts of one instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests that it is serving now.
+    pub in_flight: u64,
+    /// Requests that it was sent and that are over, since the edge first heard of it.
+    pub answered: u64,
+    /// How many of those ended with a status of 500 or more, or with no answer at all.
+    pub failed: u64,
+}
+
 /// What sends requests to instances: the built-in router in its own process, or a Traefik that reads container labels.
 #[async_trait]
 pub trait Edge: Send + Sync + 'static {
@@ -19,8 +30,8 @@ pub trait Edge: Send + Sync + 'static {
     /// The generation of the table that requests are routed by; `None`: this edge cannot say.
     async fn generation(&self) -> Result<Option<u64>, EdgeError>;
 
-    /// Requests being served, by instance. An instance that is absent serves none; `None`: this edge cannot say.
-    async fn in_flight(&self) -> Result<Option<HashMap<InstanceId, u64>>, EdgeError>;
+    /// What instances serve and have served. One that is absent serves nothing; `None`: this edge cannot say.
+    async fn traffic(&self) -> Result<Option<HashMap<InstanceId, Traffic>>, EdgeError>;
 
     /// Traefik's entry points, for the labels of routed containers.
     fn entrypoints(&self) -> Vec<String>;

@@ -18,4 +18,4 @@ mod routes;
 mod sweep;
 
 pub use context::{Worker, WorkerConfig, WorkerParts};
-pub use edge::{Edge, EdgeError};
+pub use edge::{Edge, EdgeError, Traffic};

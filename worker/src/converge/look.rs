@@ -8,7 +8,7 @@ use windlass_domain::{InstanceId, InstanceState};
 use windlass_runtime::{ContainerState, Observed as Seen, Role, Scope};
 use windlass_store::{AppWork, InstanceRow, ReleaseRow};
 
-use crate::context::Shared;
+use crate::{Traffic, context::Shared};
 
 /// What was seen of an app at one moment.
 pub(super) struct Look {
@@ -67,7 +67,7 @@ pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> 
     adopt(shared, work, &containers).await?;
     let draining = work.instances.iter().any(|row| row.state == InstanceState::Draining);
     let in_flight = if draining {
-        shared.edge.in_flight().await.unwrap_or(None)
+        shared.edge.traffic().await.unwrap_or(None)
     } else {
         None
     };
@@ -121,7 +121,7 @@ async fn adopt(shared: &Shared, work: &AppWork, containers: &HashMap<InstanceId,
     Ok(())
 }
 
-fn instance(row: &InstanceRow, seen: Option<&Seen>, in_flight: Option<&HashMap<InstanceId, u64>>) -> Instance {
+fn instance(row: &InstanceRow, seen: Option<&Seen>, in_flight: Option<&HashMap<InstanceId, Traffic>>) -> Instance {
     let container = match seen.map(|seen| seen.state) {
         Some(ContainerState::Running | ContainerState::Restarting) => Container::Running,
         Some(ContainerState::Exited { .. } | ContainerState::Dead) => Container::Ended,
@@ -138,7 +138,7 @@ fn instance(row: &InstanceRow, seen: Option<&Seen>, in_flight: Option<&HashMap<I
         container,
         created_at: row.created_at,
         draining_at: row.draining_at,
-        in_flight: in_flight.map(|counts| counts.get(&row.id).copied().unwrap_or(0)),
+        in_flight: in_flight.map(|counts| counts.get(&row.id).copied().unwrap_or_default().in_flight),
     }
 }
 

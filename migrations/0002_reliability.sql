@@ -1,0 +1,11 @@
+-- Why: what makes deployments survive their workers, and releases their first minute.
+
+-- Writer: worker. How many workers died while they held it; three are enough to see that it is to blame.
+alter table deployments add column deaths integer not null default 0;
+
+-- Writer: worker. When the live release went live, and the one that it took the place of: the watch window counts from the first
+-- and rolls back to the second.
+alter table app_states add column live_since timestamptz;
+alter table app_states add column previous_release_id uuid;
+-- Set when the watch has judged this release, so that it is judged once.
+alter table app_states add column watched_release_id uuid;
