@@ -3,6 +3,9 @@
 //!
 //! A client that goes away ends a clone. It does not end a push whose objects are in: the hook goes on, and what it prints is
 //! read and dropped, so that no write of its fails.
+//!
+//! A git that ends early (the pack is too large) has said why, but most clients send their whole request before they look. What they
+//! still send is therefore read and dropped before the answer ends: a connection that is closed on them would take the reason along.
 
 use std::{io, path::Path, pin::Pin, time::Duration};
 
@@ -11,7 +14,7 @@ use futures::stream::BoxStream;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStdin, ChildStdout, Command},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 use windlass_domain::AppId;
@@ -37,6 +40,11 @@ const CHUNKS_AHEAD: usize = 4;
 
 /// How long a client may send nothing in the middle of a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How much of a request, and for how long, is read after git has ended: enough for the client to come to its end and read why.
+/// Whoever sends more than that finds the connection closed.
+const DRAIN_MAX_BYTES: u64 = 1 << 30;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long git may take to list the refs of a repository.
 const ADVERTISE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -160,10 +168,23 @@ impl Repositories {
             GitService::UploadPack => MAX_COMMANDS_BYTES,
             GitService::ReceivePack => self.config.max_pack_bytes.saturating_add(MAX_COMMANDS_BYTES),
         };
-        let feed = tokio::spawn(feed(request.body, Inflate::new(request.gzip), stdin, limit));
+        let (ended, git_ended) = oneshot::channel();
+        let pour = Pour {
+            inflate: Inflate::new(request.gzip),
+            stdin,
+            left: limit,
+        };
+        let mut feed = tokio::spawn(feed(request.body, pour, git_ended));
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         tokio::spawn(async move {
-            supervise(child, stdout, sender, request.service).await;
+            let client = supervise(child, stdout, sender, request.service).await;
+            drop(ended);
+            if let Some(client) = client {
+                tokio::select! {
+                    _ = &mut feed => {}
+                    () = client.closed() => {}
+                }
+            }
             feed.abort();
         });
         Ok(GitResponse {
@@ -226,34 +247,53 @@ fn is_protocol(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'=' | b':' | b'.' | b'-' | b'_'))
 }
 
-/// Moves the request's body into git. When it breaks off, git sees the end of its input and gives up by itself.
-async fn feed(mut body: RequestBody, mut inflate: Inflate, mut stdin: ChildStdin, limit: u64) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut left = limit;
-    loop {
-        let read = timeout(IDLE_TIMEOUT, body.read(&mut buffer)).await??;
-        if read == 0 {
-            break;
-        }
-        for piece in buffer[..read].chunks(inflate.piece_bytes()) {
-            let plain = inflate.push(piece)?;
-            left = left
-                .checked_sub(plain.len() as u64)
-                .ok_or_else(|| io::Error::other("the request is too large"))?;
-            stdin.write_all(&plain).await?;
-        }
+/// Moves the request's body into git; what git no longer takes is read and dropped.
+async fn feed(mut body: RequestBody, pour: Pour, git_ended: oneshot::Receiver<()>) {
+    let poured = tokio::select! {
+        poured = pour.all_of(&mut body) => poured.is_ok(),
+        _ = git_ended => false,
+    };
+    if !poured {
+        let mut rest = body.take(DRAIN_MAX_BYTES);
+        // A client that breaks off, or sends for too long, reads no answer anyway.
+        let _ = timeout(DRAIN_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
-    stdin.write_all(&inflate.finish()?).await?;
-    stdin.shutdown().await
 }
 
-/// Moves git's output to the client, and sees git to its end.
+/// The way into git. When the body breaks off, git sees the end of its input and gives up by itself.
+struct Pour {
+    inflate: Inflate,
+    stdin: ChildStdin,
+    left: u64,
+}
+
+impl Pour {
+    async fn all_of(mut self, body: &mut RequestBody) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let read = timeout(IDLE_TIMEOUT, body.read(&mut buffer)).await??;
+            if read == 0 {
+                break;
+            }
+            for piece in buffer[..read].chunks(self.inflate.piece_bytes()) {
+                let plain = self.inflate.push(piece)?;
+                let left = self.left.checked_sub(plain.len() as u64);
+                self.left = left.ok_or_else(|| io::Error::other("the request is too large"))?;
+                self.stdin.write_all(&plain).await?;
+            }
+        }
+        self.stdin.write_all(&self.inflate.finish()?).await?;
+        self.stdin.shutdown().await
+    }
+}
+
+/// Moves git's output to the client, and sees git to its end. Answers with the client if it is still there.
 async fn supervise(
     mut child: Child,
     mut stdout: ChildStdout,
     client: mpsc::Sender<io::Result<Bytes>>,
     service: GitService,
-) {
+) -> Option<mpsc::Sender<io::Result<Bytes>>> {
     let complaints = tokio::spawn(complaints(child.stderr.take()));
     let mut client = Some(client);
     let mut buffer = BytesMut::with_capacity(CHUNK_BYTES);
@@ -286,11 +326,12 @@ async fn supervise(
         Ok(status) if status.code().is_some() => tracing::debug!(%status, said, service = service.name(), "git ended"),
         other => {
             tracing::warn!(status = ?other, said, service = service.name(), "git was ended");
-            if let Some(client) = client {
+            if let Some(client) = &client {
                 let _ = client.send(Err(io::Error::other("git was ended"))).await;
             }
         }
     }
+    client
 }
 
 /// Resolves when the client has gone; never, once that is known.
