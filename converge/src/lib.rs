@@ -8,6 +8,7 @@
 mod backoff;
 mod observed;
 mod plan;
+mod takeover;
 
 pub use backoff::{CRASH_MEMORY, restart_delay};
 pub use observed::{Container, Crash, Instance, Observed};

@@ -33,6 +33,8 @@ pub struct Instance {
     pub created_at: DateTime<Utc>,
     /// When it began to drain.
     pub draining_at: Option<DateTime<Utc>>,
+    /// Whether it gets requests although its release is not live yet.
+    pub admitted: bool,
     /// Requests that it is serving, as the router counts them; none if the router does not say.
     pub in_flight: Option<u64>,
 }
@@ -57,4 +59,6 @@ pub struct Crash {
     pub process: ProcessType,
     /// When.
     pub at: DateTime<Utc>,
+    /// Whether it had been healthy for a good while: then it is no sign of a crash loop.
+    pub settled: bool,
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
-use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId};
+use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId, Strategy};
 
-use crate::{Container, Instance, Observed, backoff};
+use crate::{Container, Instance, Observed, backoff, takeover};
 
 /// What is wanted of one app.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,8 @@ pub struct Desired {
     pub live: Option<Wanted>,
     /// The release that a deployment is making live; none as soon as it has failed.
     pub candidate: Option<Wanted>,
+    /// How the candidate takes the place of the live release.
+    pub strategy: Strategy,
 }
 
 /// What is wanted of one release.
@@ -23,8 +25,6 @@ pub struct Wanted {
     pub release: ReleaseId,
     /// Its process types.
     pub processes: BTreeMap<ProcessType, WantedProcess>,
-    /// How long a new instance may take to become healthy.
-    pub ready_within: Duration,
     /// How long a drained instance may go on with its requests.
     pub drain_within: Duration,
 }
@@ -36,6 +36,16 @@ pub struct WantedProcess {
     pub quantity: u32,
     /// Instances of an older generation are replaced.
     pub restart_seq: i32,
+    /// How long a new instance may take to become healthy.
+    pub ready_within: Duration,
+}
+
+impl Wanted {
+    fn ready_within(&self, process: &ProcessType) -> Duration {
+        let longest = || self.processes.values().map(|want| want.ready_within).max();
+        let own = self.processes.get(process).map(|want| want.ready_within);
+        own.or_else(longest).unwrap_or_else(|| Duration::seconds(60))
+    }
 }
 
 /// Why a candidate cannot become live.
@@ -72,9 +82,11 @@ pub enum Step {
         /// What it shows.
         fault: Fault,
     },
+    /// Let an instance of the candidate have requests, though its release is not live yet.
+    Admit(InstanceId),
     /// All instances of the candidate are healthy: it is the live release now.
     Promote(ReleaseId),
-    /// An instance ended that should have gone on (or never became healthy): record it and remove its container.
+    /// An instance ended that should have gone on (or never became healthy, or is so no longer): record it and remove its container.
     Replace(InstanceId),
     /// Take an instance out of the routes; it finishes what it has.
     Drain(InstanceId),
@@ -109,21 +121,31 @@ pub fn plan(desired: &Desired, observed: &Observed, now: DateTime<Utc>) -> Plan 
         plan.steps.push(fault);
         return plan;
     }
-    for wanted in desired.live.iter().chain(&desired.candidate) {
-        for (process, want) in &wanted.processes {
-            converge_process(&mut plan, wanted, (process, *want), observed, now);
-        }
-    }
-    retire_unwanted_releases(&mut plan, desired, observed, now);
     if let Some(candidate) = &desired.candidate
         && is_ready(candidate, observed)
     {
+        // The last of the old instances stay until the switch is made: they are drained in the next round.
+        converge_release(&mut plan, candidate, observed, now);
+        retire_unwanted_releases(&mut plan, desired, observed, now);
         plan.steps.push(Step::Promote(candidate.release));
+        return plan;
     }
+    let now_wanted = takeover::targets(desired, observed);
+    for wanted in now_wanted.live.iter().chain(&now_wanted.candidate) {
+        converge_release(&mut plan, wanted, observed, now);
+    }
+    plan.steps.extend(takeover::admissions(desired, observed));
+    retire_unwanted_releases(&mut plan, desired, observed, now);
     plan
 }
 
-fn of_process<'a>(
+fn converge_release(plan: &mut Plan, wanted: &Wanted, observed: &Observed, now: DateTime<Utc>) {
+    for (process, want) in &wanted.processes {
+        converge_process(plan, wanted, (process, *want), observed, now);
+    }
+}
+
+pub(crate) fn of_process<'a>(
     observed: &'a Observed,
     release: ReleaseId,
     process: &'a ProcessType,
@@ -135,7 +157,7 @@ fn of_process<'a>(
 }
 
 /// An instance that counts toward the wanted number: of the right generation, not on its way out.
-fn counts(instance: &Instance, want: WantedProcess) -> bool {
+pub(crate) fn counts(instance: &Instance, want: WantedProcess) -> bool {
     instance.restart_seq == want.restart_seq
         && instance.container == Container::Running
         && matches!(instance.state, InstanceState::Starting | InstanceState::Healthy)
@@ -156,9 +178,11 @@ fn candidate_fault(candidate: &Wanted, observed: &Observed, now: DateTime<Utc>) 
         .iter()
         .filter(|i| i.release == candidate.release && i.state != InstanceState::Draining)
         .find_map(|instance| {
-            let late = instance.state == InstanceState::Starting && now >= instance.created_at + candidate.ready_within;
+            let late = instance.state == InstanceState::Starting
+                && now >= instance.created_at + candidate.ready_within(&instance.process);
             let fault = match instance.container {
                 Container::Ended => Fault::Ended,
+                Container::Running if instance.state == InstanceState::Unhealthy => Fault::NeverHealthy,
                 Container::Running if late => Fault::NeverHealthy,
                 Container::Running | Container::Missing => return None,
             };
@@ -208,9 +232,11 @@ fn converge_process(
 fn attend(plan: &mut Plan, wanted: &Wanted, instance: &Instance, now: DateTime<Utc>) {
     match (instance.state, instance.container) {
         (InstanceState::Draining, _) => finish_draining(plan, wanted.drain_within, instance, now),
-        (_, Container::Ended | Container::Missing) => plan.steps.push(Step::Replace(instance.id)),
+        (_, Container::Ended | Container::Missing) | (InstanceState::Unhealthy, _) => {
+            plan.steps.push(Step::Replace(instance.id));
+        }
         (InstanceState::Starting, Container::Running) => {
-            let deadline = instance.created_at + wanted.ready_within;
+            let deadline = instance.created_at + wanted.ready_within(&instance.process);
             if now >= deadline {
                 plan.steps.push(Step::Replace(instance.id));
             } else {
@@ -260,8 +286,8 @@ fn start_missing(
         .crashes
         .iter()
         .filter(|c| c.release == release && c.process == *process)
-        .map(|c| c.at);
-    if let Some(at) = backoff::not_before(crashes, want.quantity, now) {
+        .collect::<Vec<_>>();
+    if let Some(at) = backoff::not_before(&crashes, want.quantity, now) {
         plan.look_again(at);
         return;
     }

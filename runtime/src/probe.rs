@@ -73,7 +73,7 @@ pub async fn probe(address: SocketAddr, check: &HealthCheck) -> ProbeResult {
 }
 
 /// Checks the instance at `address` once. With a path: `GET` with `host` as the `Host` header (some frameworks answer only to
-/// their own), ready at status 200 to 399; a redirect is not followed. Without: ready when the connection is accepted. Takes
+/// their own), ready at a status of [`HealthCheck::status`]; a redirect is not followed. Without: ready when the connection is accepted. Takes
 /// [`HealthCheck::timeout_ms`] at most.
 pub async fn probe_host(address: SocketAddr, check: &HealthCheck, host: &str) -> ProbeResult {
     let limit = Duration::from_millis(check.timeout_ms.into());
@@ -90,7 +90,7 @@ pub async fn probe_host(address: SocketAddr, check: &HealthCheck, host: &str) ->
     match timeout(left, ask(stream, path, host)).await {
         Err(_) => not_yet(NotReady::AnswerTimeout),
         Ok(Err(why)) => not_yet(why),
-        Ok(Ok(200..=399)) => ProbeResult::Ready,
+        Ok(Ok(status)) if check.status.contains(status) => ProbeResult::Ready,
         Ok(Ok(status)) => not_yet(NotReady::Status(status)),
     }
 }
@@ -158,6 +158,7 @@ mod tests {
             path: path.map(str::to_owned),
             timeout_ms,
             deadline_seconds: 1,
+            ..HealthCheck::default()
         }
     }
 
@@ -200,6 +201,16 @@ mod tests {
             Some(NotReady::Status(404))
         );
         assert_eq!(why(Some(b"HTTP/1.1 503 No\r\n\r\n")).await, Some(NotReady::Status(503)));
+    }
+
+    #[tokio::test]
+    async fn the_check_says_which_statuses_are_ready() {
+        let address = server(Some(b"HTTP/1.1 401 Unauthorized\r\n\r\n")).await;
+        let check = HealthCheck {
+            status: "200,401".parse().unwrap(),
+            ..check(Some("/health"), 300)
+        };
+        assert!(probe(address, &check).await.is_ready());
     }
 
     #[tokio::test]

@@ -39,6 +39,8 @@ pub struct InstanceRow {
     pub exit_code: Option<i64>,
     /// Why it ended, in a sentence.
     pub reason: Option<String>,
+    /// Whether it gets requests although its release is not live yet.
+    pub admitted: bool,
     /// When its row was made.
     pub created_at: DateTime<Utc>,
     /// When it first was healthy.
@@ -57,7 +59,7 @@ macro_rules! select_instances {
         sqlx::query_as!(
             $crate::instances::RawInstance,
             r#"select i.id, i.app_id, i.release_id, r.version, i.process, i.n, i.restart_seq, i.state, i.container_id,
-                      i.address, i.exit_code, i.reason, i.created_at, i.healthy_at, i.draining_at, i.finished_at,
+                      i.address, i.exit_code, i.reason, i.admitted, i.created_at, i.healthy_at, i.draining_at, i.finished_at,
                       i.log_cursor_ns
                from instances i
                join releases r on r.id = i.release_id "# + $tail
@@ -80,6 +82,7 @@ pub(crate) struct RawInstance {
     pub(crate) address: Option<String>,
     pub(crate) exit_code: Option<i64>,
     pub(crate) reason: Option<String>,
+    pub(crate) admitted: bool,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) healthy_at: Option<DateTime<Utc>>,
     pub(crate) draining_at: Option<DateTime<Utc>>,
@@ -104,6 +107,7 @@ impl TryFrom<RawInstance> for InstanceRow {
             address: raw.address.as_deref().map(address).transpose()?,
             exit_code: raw.exit_code,
             reason: raw.reason,
+            admitted: raw.admitted,
             created_at: raw.created_at,
             healthy_at: raw.healthy_at,
             draining_at: raw.draining_at,

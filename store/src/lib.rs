@@ -9,6 +9,7 @@ mod apps;
 mod cancellation;
 mod config;
 mod connection;
+mod crash_loops;
 mod deployment_log;
 mod deployments;
 mod error;
@@ -21,6 +22,7 @@ mod releases;
 mod rollback;
 mod run_log;
 mod seal;
+mod starts;
 mod text;
 mod token;
 mod tokens;
@@ -31,6 +33,7 @@ pub use apps::{AppRow, CreateAppError, NewApp};
 pub use cancellation::CancelOutcome;
 pub use config::{Config, ConfigPatched};
 pub use connection::{Store, StoreOptions};
+pub use crash_loops::CrashLoopRow;
 pub use deployments::{DeploymentRow, NewDeployment, StepRow, Trigger};
 pub use error::{ConnectError, MigrateError, SealError, StoreError};
 pub use events::Event;
@@ -44,6 +47,6 @@ pub use run_log::RunLogRow;
 pub use tokens::{Actor, TokenRow};
 pub use webhooks::{Delivered, Delivery, DeliveryRecord, WebhookTarget};
 pub use work::{
-    AppWork, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome,
-    RunLogBatch, WorkerId,
+    AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome,
+    RunLogBatch, WatchedRelease, WorkerId,
 };

@@ -11,7 +11,7 @@ use windlass_runtime::Runtime;
 use windlass_source::Repositories;
 use windlass_store::{Event, Store, WorkerId};
 
-use crate::{Edge, claim, converge::Converger, logs::LogCollector, routes::RoutePublisher, sweep};
+use crate::{Edge, claim, converge::Converger, liveness, logs::LogCollector, routes::RoutePublisher, sweep, watch};
 
 /// What an operator sets.
 #[derive(Debug, Clone)]
@@ -125,10 +125,16 @@ impl Worker {
                 "the first route table could not be handed over; trying again"
             );
         }
+        tokio::select! {
+            () = shared.shutdown.cancelled() => {}
+            () = crate::converge::first_look(&shared) => {}
+        }
         let _ = tokio::join!(
             listen(shared.clone(), events),
             crate::converge::run(shared.clone()),
             claim::run(shared.clone()),
+            liveness::run(shared.clone()),
+            watch::run(shared.clone()),
             sweep::run(shared.clone()),
             watch_runtime(shared.clone()),
         );
@@ -158,12 +164,17 @@ async fn listen(shared: Arc<Shared>, mut events: broadcast::Receiver<Event>) {
     }
 }
 
+/// Apps that a restart of the runtime ended wait for this.
+const RECONNECT: Duration = Duration::from_millis(100);
+
 /// Turns events of the container runtime into wake-ups: a hint to look, so a lost one costs only time.
 async fn watch_runtime(shared: Arc<Shared>) {
     use futures::StreamExt;
+    let mut pause = RECONNECT;
     while !shared.shutdown.is_cancelled() {
         match shared.runtime.events().await {
             Ok(mut events) => {
+                pause = RECONNECT;
                 shared.converger.wake_all();
                 while let Some(Ok(event)) =
                     tokio::select! { () = shared.shutdown.cancelled() => None, event = events.next() => event }
@@ -173,11 +184,14 @@ async fn watch_runtime(shared: Arc<Shared>) {
                     }
                 }
             }
-            Err(error) => tracing::warn!(error = %error, "no events from the container runtime"),
+            Err(error) => {
+                tracing::warn!(error = %error, "no events from the container runtime");
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
         }
         tokio::select! {
             () = shared.shutdown.cancelled() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

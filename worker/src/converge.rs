@@ -12,6 +12,7 @@ mod steps;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream};
 use windlass_converge::Step;
 use windlass_domain::AppId;
 
@@ -25,6 +26,26 @@ const RESYNC: Duration = Duration::from_secs(5);
 const APP_LEASE: Duration = Duration::from_secs(10);
 /// After so many rounds in a row the task gives others a turn.
 const ROUNDS: u32 = 200;
+
+/// Apps that are looked at side by side when the worker starts.
+const FIRST_AT_ONCE: usize = 8;
+
+/// One look at every app, before anything else is begun: what a crash, a reboot or a restored database left is put right first.
+pub(crate) async fn first_look(shared: &Arc<Shared>) {
+    let apps = match shared.store.apps_to_converge().await {
+        Ok(apps) => apps,
+        Err(error) => {
+            return tracing::warn!(error = %error, "cannot list the apps to look after; the converge loop tries again");
+        }
+    };
+    stream::iter(apps)
+        .for_each_concurrent(FIRST_AT_ONCE, |app| async move {
+            if let Err(error) = round(shared, app).await {
+                tracing::warn!(%app, error = format!("{error:#}"), "cannot look after an app yet");
+            }
+        })
+        .await;
+}
 
 /// Runs until shutdown.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -94,26 +115,46 @@ async fn reconcile(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Option<Du
         if shared.shutdown.is_cancelled() {
             break;
         }
-        if !shared.store.lease_app(app, shared.id, APP_LEASE).await? {
-            return Ok(Some(Duration::from_secs(1)));
+        if let Round::Settled(again) = round(shared, app).await? {
+            return Ok(again);
         }
-        let Some(work) = shared.store.app_work(app).await? else {
-            return Ok(None);
-        };
-        if work.app.deleting {
-            return delete::run(shared, &work).await;
-        }
-        let seen = look::at(shared, &work).await?;
-        let mut plan = windlass_converge::plan(&look::desired(&work), &seen.observed, chrono::Utc::now());
-        plan.steps
-            .retain(|step| !matches!(step, Step::Stop(id) if shared.converger.is_stopping(*id)));
-        if plan.steps.is_empty() {
-            let again = plan
-                .again_at
-                .map(|at| (at - chrono::Utc::now()).to_std().unwrap_or_default());
-            return Ok(again.map(|wait| wait.max(Duration::from_millis(5))));
-        }
-        steps::perform(shared, &work, &seen, plan.steps).await?;
     }
     Ok(Some(Duration::ZERO))
+}
+
+/// How far one look at an app brought it.
+enum Round {
+    /// Something was done: there may be more to do.
+    Moved,
+    /// There is nothing to do; look again after this time even if nothing happens.
+    Settled(Option<Duration>),
+}
+
+async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
+    if !shared.store.lease_app(app, shared.id, APP_LEASE).await? {
+        return Ok(Round::Settled(Some(Duration::from_secs(1))));
+    }
+    let Some(work) = shared.store.app_work(app).await? else {
+        return Ok(Round::Settled(None));
+    };
+    if work.app.deleting {
+        return delete::run(shared, &work).await.map(Round::Settled);
+    }
+    let seen = look::at(shared, &work).await?;
+    if let Some(step) = work.departing
+        && look::has_departed(&work, step, |id| shared.converger.is_stopping(id))
+    {
+        shared.store.departed(app, step).await?;
+        return Ok(Round::Moved);
+    }
+    let now = chrono::Utc::now();
+    let mut plan = windlass_converge::plan(&look::desired(&work), &seen.observed, now);
+    plan.steps
+        .retain(|step| !matches!(step, Step::Stop(id) if shared.converger.is_stopping(*id)));
+    if plan.steps.is_empty() {
+        let again = plan.again_at.map(|at| (at - now).to_std().unwrap_or_default());
+        return Ok(Round::Settled(again.map(|wait| wait.max(Duration::from_millis(5)))));
+    }
+    steps::perform(shared, &work, &seen, plan.steps).await?;
+    Ok(Round::Moved)
 }

@@ -21,10 +21,10 @@ use windlass_store::{Claim, ImageRow, NewRelease, Outcome, ReleaseRow, Trigger};
 use self::{lease::Lease, log::DeployLog};
 use crate::context::Shared;
 
-/// Attempts before our own fault becomes the deployment's failure.
-const MAX_ATTEMPTS: i32 = 3;
-/// Claims after which a deployment is given up: it seems to take its worker with it.
-const MAX_CLAIMS: i32 = 10;
+/// So many faults of our own become the deployment's failure.
+const MAX_FAULTS: u32 = 3;
+/// A deployment that took so many workers with it is given up.
+const MAX_DEATHS: u32 = 3;
 /// After a fault of ours the next attempt waits, three times as long each time: Docker may just be restarting.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -84,8 +84,8 @@ pub(crate) async fn run(shared: &Arc<Shared>, claim: Claim) {
 
 impl Deploy<'_> {
     async fn carry_through(&self) -> Result<ReleaseRow, End> {
-        if self.claim.attempt > MAX_CLAIMS {
-            return Err(End::Failed(quarantined(self.claim.attempt)));
+        if self.claim.deaths >= MAX_DEATHS {
+            return Err(End::Failed(quarantined(self.claim)));
         }
         let release = match self.claim.release.clone() {
             Some(release) => release,
@@ -169,17 +169,25 @@ impl Deploy<'_> {
         })
     }
 
-    /// The image of an earlier release, if it is still there.
+    /// The image of an earlier release; one that is no longer kept is built again from its commit.
     async fn image_of(&self, release: &ReleaseRow) -> Result<ImageRow, End> {
+        if let Some(image) = self.claim.image.clone() {
+            return Ok(image);
+        }
         let images = self.shared.store.images_of(self.claim.app.id).await?;
         let found = images.into_iter().find(|image| image.id == release.image);
-        found.filter(|image| image.removed_at.is_none()).ok_or_else(|| {
-            End::Failed(Failure::new(
-                FailureCode::MachineLimit,
-                format!("the image of {} is no longer kept", release.version),
-                "deploy the commit again, so that it is built anew",
-            ))
-        })
+        if let Some(image) = found.filter(|image| image.removed_at.is_none()) {
+            return Ok(image);
+        }
+        let Some(commit) = release.commit.clone() else {
+            return Err(End::Failed(image_lost(release)));
+        };
+        self.log.heading(format!(
+            "The image of {} is no longer kept; building {} again",
+            release.version,
+            commit.short()
+        ));
+        revision::build_commit(self, commit, &release.settings.build).await
     }
 
     /// A deployed commit becomes the tip of the app's branch: only now, so that a failed push can be pushed again.
@@ -259,10 +267,10 @@ impl Deploy<'_> {
     async fn after_fault(&self, error: &anyhow::Error) -> Option<Outcome> {
         let id = self.claim.deployment.id;
         tracing::error!(deployment = %id, attempt = self.claim.attempt, error = format!("{error:#}"), "deployment hit a fault");
-        if self.claim.attempt < MAX_ATTEMPTS {
+        if self.claim.faults + 1 < MAX_FAULTS {
             self.log.error("Windlass met a fault of its own and tries again");
             self.log.flush().await;
-            let pause = FIRST_PAUSE * 3_u32.pow(u32::try_from(self.claim.attempt - 1).unwrap_or(0));
+            let pause = FIRST_PAUSE * 3_u32.pow(self.claim.faults);
             if let Err(error) = self
                 .shared
                 .store
@@ -275,7 +283,7 @@ impl Deploy<'_> {
         }
         let failure = Failure::new(
             FailureCode::Internal,
-            format!("Windlass met a fault of its own {MAX_ATTEMPTS} times: {error:#}"),
+            format!("Windlass met a fault of its own {MAX_FAULTS} times: {error:#}"),
             "look at the log of windlassd and run `windlassd doctor` on the server, then deploy again",
         );
         self.log.failure(&failure);
@@ -331,14 +339,26 @@ const fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn quarantined(claims: i32) -> Failure {
+fn quarantined(claim: &Claim) -> Failure {
+    let step = claim.deployment.step.map_or("its beginning", Step::as_str);
     Failure::new(
         FailureCode::Internal,
         format!(
-            "this deployment was begun {} times and never came to an end",
-            claims - 1
+            "{} workers died while they held this deployment, the last one at `{step}`; it is not tried again",
+            claim.deaths
         ),
-        "look at the log of windlassd for what ended it, then deploy again",
+        "look at the log of windlassd and of the kernel (`dmesg`) for what ended it, then deploy again",
+    )
+}
+
+fn image_lost(release: &ReleaseRow) -> Failure {
+    Failure::new(
+        FailureCode::MachineLimit,
+        format!(
+            "the image of {} is no longer kept, and its commit is not known",
+            release.version
+        ),
+        "deploy the commit again, so that it is built anew",
     )
 }
 

@@ -12,10 +12,12 @@ mod context;
 mod converge;
 mod deploy;
 mod edge;
+mod liveness;
 mod logs;
 mod network;
 mod routes;
 mod sweep;
+mod watch;
 
 pub use context::{Worker, WorkerConfig, WorkerParts};
 pub use edge::{Edge, EdgeError, Traffic};

@@ -12,8 +12,13 @@ use super::{
     types::{Claim, Heartbeat, Outcome, WorkerId},
 };
 use crate::{
-    AppRow, DeploymentRow, Event, ReleaseRow, Store, StoreError, apps::select_apps, deployment_log::append,
-    deployments::select_deployments, error::Constraint, events::notify, releases::select_releases,
+    AppRow, DeploymentRow, Event, ReleaseRow, Store, StoreError,
+    apps::select_apps,
+    deployment_log::append,
+    deployments::select_deployments,
+    error::{Constraint, count},
+    events::notify,
+    releases::select_releases,
 };
 
 /// How often a lost race is followed by another look, and how much longer each time the winner gets to finish.
@@ -21,7 +26,8 @@ const RACES: u32 = 8;
 const RACE: Duration = Duration::from_millis(5);
 
 impl Store {
-    /// Takes the oldest deployment that waits or whose worker let its lease expire, but never a second one of an app. Before
+    /// Takes a deployment whose worker let its lease expire, or else the oldest that waits, of the team that has least under way; but
+    /// never a second one of an app. Before
     /// that, those that wait behind a newer one are superseded. One that cannot be read is failed and left. All times are those of the database's clock.
     pub async fn claim_deployment(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
         let mut race = 1;
@@ -61,9 +67,10 @@ impl Store {
         supersede(&mut tx).await?;
         let taken = match take_oldest(&mut tx, worker, lease).await? {
             None => Taken::Nothing,
-            Some((app, deployment)) => match load_claim(&mut tx, deployment).await {
+            Some(claimed) => match load_claim(&mut tx, &claimed).await {
                 Ok(claim) => Taken::Claim(Box::new(claim)),
                 Err(error) if is_unreadable(&error) => {
+                    let Claimed { app, deployment, .. } = claimed;
                     tracing::error!(%deployment, error = &error as &dyn std::error::Error, "a deployment cannot be read");
                     fail_unreadable(&mut tx, app, deployment).await?;
                     Taken::Unreadable
@@ -109,8 +116,8 @@ impl Store {
         Ok(cancel_requested.map_or(Heartbeat::Lost, |cancel_requested| Heartbeat::Held { cancel_requested }))
     }
 
-    /// Gives a deployment up: it may be claimed after `delay`, at once by zero as a worker wants it that shuts down. This attempt
-    /// can write nothing from then on. False: it was not ours.
+    /// Gives a deployment up: it may be claimed after `delay` (which counts as a fault), at once by zero as a worker wants it that
+    /// shuts down. This attempt can write nothing from then on. False: it was not ours.
     pub async fn release_deployment(
         &self,
         deployment: DeploymentId,
@@ -119,7 +126,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let app = sqlx::query_scalar!(
-            "update deployments set lease_holder = null, lease_until = now() + make_interval(secs => $3)
+            "update deployments set lease_holder = null, lease_until = now() + make_interval(secs => $3),
+                    faults = faults + case when $3 > 0 then 1 else 0 end
              where id = $1 and attempt = $2 and status = 'running' and lease_holder is not null
              returning app_id",
             deployment.uuid(),
@@ -135,6 +143,14 @@ impl Store {
         tx.commit().await?;
         Ok(app.is_some())
     }
+}
+
+/// What was taken, before it is read whole.
+struct Claimed {
+    app: AppId,
+    deployment: DeploymentId,
+    deaths: u32,
+    faults: u32,
 }
 
 /// What one look for a deployment brought.
@@ -216,19 +232,26 @@ async fn take_oldest(
     connection: &mut PgConnection,
     worker: WorkerId,
     lease: Duration,
-) -> Result<Option<(AppId, DeploymentId)>, StoreError> {
+) -> Result<Option<Claimed>, StoreError> {
     let taken = sqlx::query!(
+        // Teams that have less under way go first: nobody waits behind the hundred deployments of somebody else. A lease that ran
+        // out in other hands is a death.
         "update deployments
          set status = 'running', attempt = attempt + 1, lease_holder = $1,
+             deaths = deaths + case when status = 'running' and lease_holder <> $1 then 1 else 0 end,
              lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now())
          where id = (
              select d.id from deployments d
              where d.status = 'running' and d.lease_until < now()
                 or d.status = 'pending'
                    and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running')
-             order by d.id limit 1 for no key update skip locked
+             order by d.status = 'pending',
+                      (select count(*) from deployments r
+                       where r.team_id = d.team_id and r.status = 'running' and r.lease_until >= now()),
+                      d.id
+             limit 1 for no key update skip locked
          )
-         returning id, app_id",
+         returning id, app_id, deaths, faults",
         worker.0,
         lease.as_secs_f64()
     )
@@ -237,7 +260,7 @@ async fn take_oldest(
     let Some(taken) = taken else { return Ok(None) };
     sqlx::query!(
         "update deployment_steps set finished_at = now(), outcome = 'abandoned'
-         where deployment_id = $1 and finished_at is null",
+         where deployment_id = $1 and finished_at is null and step not in ('drain', 'retire')",
         taken.id
     )
     .execute(&mut *connection)
@@ -245,11 +268,16 @@ async fn take_oldest(
     let app = AppId::from_uuid(taken.app_id);
     let deployment = DeploymentId::from_uuid(taken.id);
     notify(connection, Event::Deployment { app, deployment }).await?;
-    Ok(Some((app, deployment)))
+    Ok(Some(Claimed {
+        app,
+        deployment,
+        deaths: count(taken.deaths)?,
+        faults: count(taken.faults)?,
+    }))
 }
 
-async fn load_claim(connection: &mut PgConnection, deployment: DeploymentId) -> Result<Claim, StoreError> {
-    let row = select_deployments!("where d.id = $1", deployment.uuid())
+async fn load_claim(connection: &mut PgConnection, claimed: &Claimed) -> Result<Claim, StoreError> {
+    let row = select_deployments!("where d.id = $1", claimed.deployment.uuid())
         .fetch_one(&mut *connection)
         .await?;
     let deployment = DeploymentRow::try_from(row)?;
@@ -262,6 +290,8 @@ async fn load_claim(connection: &mut PgConnection, deployment: DeploymentId) -> 
     Ok(Claim {
         app: AppRow::try_from(app)?,
         attempt: deployment.attempt,
+        deaths: claimed.deaths,
+        faults: claimed.faults,
         image: image_of(connection, deployment.id).await?,
         release: release.map(ReleaseRow::try_from).transpose()?,
         deployment,

@@ -5,16 +5,17 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
-use windlass_domain::{AppId, Failure};
+use windlass_domain::{AppId, DeploymentId, Failure, Step};
 
 use super::{
     lease::in_time,
     types::{AppWork, WorkerId},
 };
 use crate::{
-    AppRow, InstanceRow, ReleaseRow, Store, StoreError,
+    AppRow, Event, InstanceRow, ReleaseRow, Store, StoreError,
     apps::select_apps,
-    error::{Constraint, unreadable},
+    error::{Constraint, unreadable, word},
+    events::notify,
     formation::formation_set,
     instances::select_instances,
     releases::select_releases,
@@ -77,9 +78,41 @@ impl Store {
             candidate_failure: state.candidate_failure.map(|failure| failure.0),
             formation: formation_set(&mut tx, app).await?,
             instances: instances(&mut tx, app).await?,
+            departing: departing(&mut tx, app).await?,
         };
         tx.commit().await?;
         Ok(Some(work))
+    }
+
+    /// Records that the release before the live one has got through `drain` (then `retire` begins) or `retire`.
+    pub async fn departed(&self, app: AppId, step: Step) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let ended = sqlx::query!(
+            "update deployment_steps t set finished_at = now(), outcome = 'done'
+             from app_states s join releases r on r.id = s.live_release_id
+             where s.app_id = $1 and t.deployment_id = r.deployment_id and t.step = $2 and t.finished_at is null
+             returning t.deployment_id, t.team_id, t.attempt",
+            app.uuid(),
+            step.as_str()
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(ended) = ended else { return Ok(()) };
+        if step == Step::Drain {
+            sqlx::query!(
+                "insert into deployment_steps (deployment_id, team_id, step, attempt) values ($1, $2, 'retire', $3)
+                 on conflict do nothing",
+                ended.deployment_id,
+                ended.team_id,
+                ended.attempt
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
+        let deployment = DeploymentId::from_uuid(ended.deployment_id);
+        notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The apps of all teams that have something that runs, should run or should go.
@@ -188,4 +221,41 @@ async fn instances(connection: &mut PgConnection, app: AppId) -> Result<Vec<Inst
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(InstanceRow::try_from).collect()
+}
+
+/// Whether a worker holds an app, and goes on holding it until the transaction ends: another one that takes an app whose lease has
+/// run out waits for it.
+pub(super) async fn holds_app(
+    connection: &mut PgConnection,
+    app: AppId,
+    worker: WorkerId,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query!(
+        "select app_id from app_states
+         where app_id = $1 and lease_holder = $2 and lease_until > now() for no key update",
+        app.uuid(),
+        worker.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// The step by which the release before the live one goes, while it does.
+async fn departing(connection: &mut PgConnection, app: AppId) -> Result<Option<Step>, StoreError> {
+    let word = sqlx::query_scalar!(
+        "select t.step from app_states s
+         join releases r on r.id = s.live_release_id
+         join deployment_steps t on t.deployment_id = r.deployment_id
+         where s.app_id = $1 and t.step in ('drain', 'retire') and t.finished_at is null
+         order by t.started_at limit 1",
+        app.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    word.map(|text| word_of_step(&text)).transpose()
+}
+
+fn word_of_step(text: &str) -> Result<Step, StoreError> {
+    word("step", text, Step::parse)
 }

@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 
-use windlass_domain::{AppId, AppName, InstanceId, InstanceState, Upstream};
+use sqlx::types::Json;
+use windlass_domain::{AppId, AppName, AppSettings, InstanceId, InstanceState, ProcessType, Upstream};
 
-use super::types::{InstanceEnd, NewInstance};
+use super::{
+    converge::holds_app,
+    types::{CheckedInstance, InstanceEnd, NewInstance, WorkerId},
+};
 use crate::{
     Event, InstanceRow, Store, StoreError,
     error::unreadable,
@@ -14,9 +18,12 @@ use crate::{
 };
 
 impl Store {
-    /// Records an instance that is about to be started.
-    pub async fn insert_instance(&self, new: NewInstance) -> Result<InstanceRow, StoreError> {
+    /// Records an instance that is about to be started. None: this worker no longer holds the app, so it must not start anything.
+    pub async fn insert_instance(&self, worker: WorkerId, new: NewInstance) -> Result<Option<InstanceRow>, StoreError> {
         let mut tx = self.begin().await?;
+        if !holds_app(&mut tx, new.app, worker).await? {
+            return Ok(None);
+        }
         sqlx::query!(
             "insert into instances (id, team_id, app_id, release_id, process, n, restart_seq, state)
              select $1, team_id, id, $3, $4, $5, $6, 'starting' from apps where id = $2",
@@ -34,7 +41,18 @@ impl Store {
             .fetch_one(&mut *tx)
             .await?;
         tx.commit().await?;
-        row.try_into()
+        row.try_into().map(Some)
+    }
+
+    /// Lets an instance of a candidate have requests before its release is live.
+    pub async fn admit_instance(&self, instance: InstanceId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update instances set admitted = true where id = $1 and state = 'healthy'",
+            instance.uuid()
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
     }
 
     /// Records an instance's container and where it listens.
@@ -93,7 +111,7 @@ impl Store {
     pub async fn live_instances(&self) -> Result<Vec<(InstanceRow, AppName)>, StoreError> {
         let rows = sqlx::query!(
             "select i.id, i.app_id, i.release_id, r.version, i.process, i.n, i.restart_seq, i.state, i.container_id,
-                    i.address, i.exit_code, i.reason, i.created_at, i.healthy_at, i.draining_at, i.finished_at,
+                    i.address, i.exit_code, i.reason, i.admitted, i.created_at, i.healthy_at, i.draining_at, i.finished_at,
                     i.log_cursor_ns, a.name
              from instances i join releases r on r.id = i.release_id join apps a on a.id = i.app_id
              where i.state in ('starting', 'healthy', 'unhealthy', 'draining') order by i.id"
@@ -116,6 +134,7 @@ impl Store {
                     address: row.address,
                     exit_code: row.exit_code,
                     reason: row.reason,
+                    admitted: row.admitted,
                     created_at: row.created_at,
                     healthy_at: row.healthy_at,
                     draining_at: row.draining_at,
@@ -127,15 +146,45 @@ impl Store {
             .collect()
     }
 
-    /// What the router shall serve: each app with a live release and the healthy `web` instances of that release. An app
-    /// without any is there too, for the router to answer 503.
+    /// The healthy instances of all apps that go on being checked, and how.
+    pub async fn checked_instances(&self) -> Result<Vec<CheckedInstance>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select i.id, a.name, i.process, i.address as "address!", r.settings as "settings: Json<AppSettings>"
+               from instances i join releases r on r.id = i.release_id join apps a on a.id = i.app_id
+               where i.state = 'healthy' and i.address is not null and a.deleting_at is null"#
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let mut checked = Vec::with_capacity(rows.len());
+        for row in rows {
+            let process: ProcessType = row.process.parse().map_err(unreadable)?;
+            let check = row
+                .settings
+                .0
+                .health_of(&process)
+                .filter(|check| check.interval_seconds > 0);
+            if let Some(check) = check {
+                checked.push(CheckedInstance {
+                    id: InstanceId::from_uuid(row.id),
+                    app: row.name.parse().map_err(unreadable)?,
+                    address: address(&row.address)?,
+                    check: check.clone(),
+                });
+            }
+        }
+        Ok(checked)
+    }
+
+    /// What the router shall serve: each app with a live release and the healthy `web` instances of that release, with those of a
+    /// candidate that were admitted. An app without any is there too, for the router to answer 503.
     pub async fn routed_apps(&self) -> Result<Vec<(AppName, Vec<Upstream>)>, StoreError> {
         let rows = sqlx::query!(
             r#"select a.name, i.id as "instance?", i.address as "address?"
                from apps a
                join app_states s on s.app_id = a.id
                left join instances i
-                 on i.app_id = a.id and i.release_id = s.live_release_id and i.process = 'web'
+                 on i.app_id = a.id and i.process = 'web'
+                and (i.release_id = s.live_release_id or i.admitted and i.release_id = s.candidate_release_id)
                 and i.state = 'healthy' and i.address is not null
                where s.live_release_id is not null and a.deleting_at is null
                order by a.name, i.n, i.id"#

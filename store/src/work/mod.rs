@@ -11,8 +11,10 @@ mod releases;
 mod run_log;
 mod sweep;
 mod types;
+mod watch;
 
 pub use types::{
-    AppWork, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome,
-    RunLogBatch, WorkerId,
+    AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog,
+    Outcome, RunLogBatch, WorkerId,
 };
+pub use watch::WatchedRelease;

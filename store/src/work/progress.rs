@@ -195,8 +195,9 @@ async fn end(connection: &mut PgConnection, deployment: DeploymentId, outcome: &
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
+        // What the release before still does goes on after a success.
         "update deployment_steps set finished_at = now(), outcome = $2
-         where deployment_id = $1 and finished_at is null",
+         where deployment_id = $1 and finished_at is null and ($2 <> 'done' or step not in ('drain', 'retire'))",
         deployment.uuid(),
         open_steps
     )

@@ -1,11 +1,12 @@
 //! Releases come into being here: the next version of the app, once per deployment.
 
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use windlass_domain::{AppId, DeploymentId, Failure, ReleaseId};
 
 use super::{
+    converge::holds_app,
     progress::{Held, hold},
-    types::NewRelease,
+    types::{NewRelease, WorkerId},
 };
 use crate::{
     Event, ReleaseRow, Store, StoreError,
@@ -78,24 +79,48 @@ impl Store {
         Ok(cleared)
     }
 
-    /// Makes the candidate live. False: it is no longer the candidate, or it was found unfit.
-    pub async fn promote(&self, app: AppId, release: ReleaseId) -> Result<bool, StoreError> {
+    /// Makes the candidate live; from here on the release before it departs. False: it is no longer the candidate, it was found
+    /// unfit, or this worker no longer holds the app.
+    pub async fn promote(&self, worker: WorkerId, app: AppId, release: ReleaseId) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
+        if !holds_app(&mut tx, app, worker).await? {
+            return Ok(false);
+        }
         let done = sqlx::query!(
-            "update app_states set live_release_id = $2, candidate_release_id = null
+            // The release to go back to is one that got through its own watch window, if there ever was one.
+            "update app_states s
+             set live_release_id = $2, candidate_release_id = null, live_since = now(),
+                 previous_release_id = case
+                     when previous_release_id is null or live_since is null
+                       or live_since <= now() - make_interval(secs => coalesce(
+                              (select (r.settings->'watch'->>'seconds')::int from releases r
+                               where r.id = s.live_release_id), 60))
+                     then live_release_id else previous_release_id end
              where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
             app.uuid(),
             release.uuid()
         )
         .execute(&mut *tx)
         .await?;
+        if done.rows_affected() == 1 {
+            begin_departure(&mut tx, app, release).await?;
+        }
         self.tell_of_candidate(tx, (app, release), done.rows_affected() == 1)
             .await
     }
 
-    /// Records why the candidate cannot become live. False: it is no longer the candidate, or that is known already.
-    pub async fn fail_candidate(&self, app: AppId, release: ReleaseId, failure: &Failure) -> Result<bool, StoreError> {
+    /// Records why the candidate cannot become live. False: it is no longer the candidate, that is known already, or this worker no
+    /// longer holds the app.
+    pub async fn fail_candidate(
+        &self,
+        worker: WorkerId,
+        (app, release): (AppId, ReleaseId),
+        failure: &Failure,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
+        if !holds_app(&mut tx, app, worker).await? {
+            return Ok(false);
+        }
         let done = sqlx::query!(
             "update app_states set candidate_failure = $3
              where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
@@ -128,4 +153,22 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// The instances of other releases now drain and then go: steps of the deployment that made this one live, though it succeeds before.
+async fn begin_departure(connection: &mut PgConnection, app: AppId, release: ReleaseId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into deployment_steps (deployment_id, team_id, step, attempt)
+         select d.id, d.team_id, 'drain', d.attempt
+         from releases r join deployments d on d.id = r.deployment_id
+         where r.id = $2
+           and exists (select from instances i where i.app_id = $1 and i.release_id <> $2
+                       and i.state in ('starting', 'healthy', 'unhealthy', 'draining'))
+         on conflict do nothing",
+        app.uuid(),
+        release.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -1,10 +1,13 @@
 //! The values that the worker gives and gets.
 
+use std::net::SocketAddr;
+
 use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 use windlass_domain::{
-    AppId, AppSettings, CommitSha, DeploymentId, Failure, ImageId, InstanceId, ProcessSpec, ProcessType, ReleaseId,
+    AppId, AppName, AppSettings, CommitSha, DeploymentId, Failure, HealthCheck, ImageId, InstanceId, ProcessSpec,
+    ProcessType, ReleaseId, Step,
 };
 
 use crate::{AppRow, DeploymentRow, InstanceRow, ReleaseRow};
@@ -22,6 +25,10 @@ pub struct Claim {
     pub app: AppRow,
     /// The fencing token: every write names it.
     pub attempt: i32,
+    /// How many workers died while they held it.
+    pub deaths: u32,
+    /// How many attempts ended by a fault of Windlass itself.
+    pub faults: u32,
     /// The image, when an earlier attempt got that far.
     pub image: Option<ImageRow>,
     /// The release, when an earlier attempt got that far.
@@ -127,6 +134,8 @@ pub struct AppWork {
     pub formation: Vec<(ProcessType, u32, i32)>,
     /// The live instances, and those that crashed in the last 15 minutes.
     pub instances: Vec<InstanceRow>,
+    /// The step by which the release before the live one goes ([`Step::Drain`] or [`Step::Retire`]), while it does.
+    pub departing: Option<Step>,
 }
 
 /// An instance to be recorded.
@@ -144,6 +153,19 @@ pub struct NewInstance {
     pub n: u32,
     /// The restart generation it belongs to.
     pub restart_seq: i32,
+}
+
+/// A healthy instance that goes on being checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its app.
+    pub app: AppName,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How it is checked.
+    pub check: HealthCheck,
 }
 
 /// How an instance ended; nothing for a state that is no end.

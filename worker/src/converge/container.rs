@@ -20,7 +20,7 @@ pub(super) async fn instance_spec(
     row: &InstanceRow,
     network: String,
 ) -> anyhow::Result<InstanceSpec> {
-    let port = release.settings.port.filter(|_| row.process.is_web());
+    let port = release.settings.port_of(&row.process);
     let command = release
         .processes
         .iter()
@@ -52,7 +52,7 @@ pub(super) async fn instance_spec(
         port,
         restart_seq: row.restart_seq,
         limits: release.settings.limits.clone(),
-        extra_labels: traefik_labels(shared, work, row, (port, &network))?,
+        extra_labels: traefik_labels(shared, work, row, (port.filter(|_| row.process.is_web()), &network))?,
         network,
         name,
         stop_grace: Duration::from_secs(release.settings.drain_seconds.into()),

@@ -15,12 +15,12 @@ const SETTLED: chrono::Duration = chrono::Duration::seconds(1);
 
 /// Waits a while for the instance to become healthy, looking often at first: a fast app should be routed fast.
 pub(super) async fn is_healthy(release: &ReleaseRow, row: &InstanceRow, seen: &Seen, host: &str) -> bool {
-    if !row.process.is_web() {
+    let Some(check) = release.settings.health_of(&row.process) else {
         let settled = row.created_at + SETTLED;
         let wait = (settled - chrono::Utc::now()).to_std().unwrap_or_default();
         tokio::time::sleep(wait.min(PROBE_SLICE)).await;
         return chrono::Utc::now() >= settled && seen.state.is_running();
-    }
+    };
     let Some(address) = seen.socket() else {
         tokio::time::sleep(PROBE_SLICE).await;
         return false;
@@ -28,7 +28,7 @@ pub(super) async fn is_healthy(release: &ReleaseRow, row: &InstanceRow, seen: &S
     let mut pause = Duration::from_millis(2);
     let until = tokio::time::Instant::now() + PROBE_SLICE;
     while tokio::time::Instant::now() < until {
-        if probe_host(address, &release.settings.health, host).await.is_ready() {
+        if probe_host(address, check, host).await.is_ready() {
             return true;
         }
         tokio::time::sleep(pause).await;
@@ -52,23 +52,27 @@ pub(super) async fn diagnosis(
         last_lines = tail(runtime, container).await;
         listening = runtime.listening(container).await.unwrap_or_default();
     }
-    let last_probe = last_probe(release, seen).await;
+    let last_probe = last_probe(release, row, seen).await;
     diagnose(&Symptoms {
         process: &row.process,
-        port: release.settings.port.filter(|_| row.process.is_web()),
+        port: release.settings.port_of(&row.process),
         listening: &listening,
         exit: seen.and_then(|seen| seen.state.exit()),
         last_lines: &last_lines,
         limits: &release.settings.limits,
-        health: &release.settings.health,
+        health: release
+            .settings
+            .health_of(&row.process)
+            .unwrap_or(&release.settings.health),
         last_probe: last_probe.as_ref(),
         waited: (chrono::Utc::now() - row.created_at).to_std().unwrap_or_default(),
     })
 }
 
-async fn last_probe(release: &ReleaseRow, seen: Option<&Seen>) -> Option<NotReady> {
+async fn last_probe(release: &ReleaseRow, row: &InstanceRow, seen: Option<&Seen>) -> Option<NotReady> {
     let seen = seen.filter(|seen| seen.state.is_running())?;
-    match probe_host(seen.socket()?, &release.settings.health, seen.name.app.as_str()).await {
+    let check = release.settings.health_of(&row.process)?;
+    match probe_host(seen.socket()?, check, seen.name.app.as_str()).await {
         ProbeResult::Ready => None,
         ProbeResult::NotYet { why } => Some(why),
     }

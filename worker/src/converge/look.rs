@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::Duration;
 use windlass_converge::{Container, Crash, Desired, Instance, Observed, Wanted, WantedProcess};
-use windlass_domain::{InstanceId, InstanceState};
+use windlass_domain::{InstanceId, InstanceState, Step, Strategy};
 use windlass_runtime::{ContainerState, Observed as Seen, Role, Scope};
 use windlass_store::{AppWork, InstanceRow, ReleaseRow};
 
@@ -24,6 +24,7 @@ pub(super) fn desired(work: &AppWork) -> Desired {
     Desired {
         live: work.live.as_ref().map(|release| wanted(work, release)),
         candidate: candidate.map(|release| wanted(work, release)),
+        strategy: candidate.map_or_else(Strategy::default, |release| release.settings.strategy),
     }
 }
 
@@ -35,24 +36,36 @@ fn wanted(work: &AppWork, release: &ReleaseRow) -> Wanted {
         .filter(|process| !process.is_release())
         .map(|process| {
             let row = work.formation.iter().find(|(of, _, _)| of == process);
-            let want = row.map_or_else(
-                || WantedProcess {
-                    quantity: u32::from(process.is_web()),
-                    restart_seq: 0,
-                },
-                |(_, quantity, restart_seq)| WantedProcess {
-                    quantity: *quantity,
-                    restart_seq: *restart_seq,
-                },
-            );
+            let (quantity, restart_seq) = row.map_or((u32::from(process.is_web()), 0), |row| (row.1, row.2));
+            let want = WantedProcess {
+                quantity,
+                restart_seq,
+                ready_within: Duration::seconds(release.settings.ready_seconds(process).into()),
+            };
             (process.clone(), want)
         })
         .collect();
     Wanted {
         release: release.id,
         processes,
-        ready_within: Duration::seconds(release.settings.health.deadline_seconds.into()),
         drain_within: Duration::seconds(release.settings.drain_seconds.into()),
+    }
+}
+
+/// Whether the instances of the releases before the live one have got through `drain` (none of them has requests any more) or
+/// `retire` (none of them is left).
+pub(super) fn has_departed(work: &AppWork, step: Step, is_stopping: impl Fn(InstanceId) -> bool) -> bool {
+    let stays = |release| {
+        let kept = work.live.iter().chain(&work.candidate);
+        kept.map(|kept| kept.id).any(|id| id == release)
+    };
+    let mut old = work
+        .instances
+        .iter()
+        .filter(|row| row.state.is_live() && !stays(row.release));
+    match step {
+        Step::Drain => old.all(|row| is_stopping(row.id)),
+        _ => old.next().is_none(),
     }
 }
 
@@ -138,14 +151,20 @@ fn instance(row: &InstanceRow, seen: Option<&Seen>, in_flight: Option<&HashMap<I
         container,
         created_at: row.created_at,
         draining_at: row.draining_at,
+        admitted: row.admitted,
         in_flight: in_flight.map(|counts| counts.get(&row.id).copied().unwrap_or_default().in_flight),
     }
 }
 
+/// Who was healthy for so long is no crash loop.
+const SETTLED: Duration = Duration::seconds(30);
+
 fn crash(row: &InstanceRow) -> Option<Crash> {
+    let at = row.finished_at?;
     Some(Crash {
         release: row.release,
         process: row.process.clone(),
-        at: row.finished_at?,
+        at,
+        settled: row.healthy_at.is_some_and(|since| at - since >= SETTLED),
     })
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use futures::{StreamExt, stream};
 use windlass_converge::{Fault, Step};
-use windlass_domain::{AppId, InstanceId, InstanceState, ProcessType, ReleaseId};
+use windlass_domain::{AppId, Failure, InstanceId, InstanceState, ProcessType, ReleaseId};
 use windlass_runtime::{ContainerId, InstanceSpec, StartError, Started, diagnose};
 use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow};
 
@@ -41,6 +41,9 @@ pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, s
 /// Steps of one app under way at a time; a large scale-up should leave Docker some room for others.
 const AT_ONCE: usize = 8;
 
+/// Another worker looks after the app now: it decides anew.
+const LOST: &str = "the app's lease is lost";
+
 /// Names that are tried for one instance, and how far apart their numbers are: far enough to keep clear of its siblings.
 const NAMES_TRIED: u32 = 8;
 const NAME_STEP: u32 = 100;
@@ -69,6 +72,7 @@ impl Round<'_> {
                 instance,
                 fault,
             } => self.fail_candidate(release, instance, fault).await,
+            Step::Admit(instance) => self.admit(instance).await,
             Step::Promote(release) => self.promote(release).await,
             Step::Replace(instance) => self.replace(instance).await,
             Step::Drain(instance) => self.drain(instance).await,
@@ -115,7 +119,8 @@ impl Round<'_> {
                 n,
                 restart_seq,
             };
-            let row = self.shared.store.insert_instance(new).await?;
+            let row = self.shared.store.insert_instance(self.shared.id, new).await?;
+            let row = row.context(LOST)?;
             let spec = instance_spec(self.shared, (self.work, release), &row, self.network.clone()).await?;
             match self.shared.runtime.start(&spec).await {
                 Ok(started) => return self.started(row, &spec, &started).await,
@@ -162,7 +167,7 @@ impl Round<'_> {
             StartError::CannotExecute { exit, message } => {
                 let failure = diagnose::cannot_execute(&row.process, exit, &message);
                 if is_candidate {
-                    store.fail_candidate(self.work.app.id, release.id, &failure).await?;
+                    self.unfit(release.id, &failure).await?;
                 }
                 let end = InstanceEnd {
                     exit_code: Some(exit.code),
@@ -172,9 +177,7 @@ impl Round<'_> {
                 Ok(())
             }
             StartError::ImageMissing(image) if is_candidate => {
-                store
-                    .fail_candidate(self.work.app.id, release.id, &image_gone(&image))
-                    .await?;
+                self.unfit(release.id, &image_gone(&image)).await?;
                 self.forget(row.id, "its image is gone").await
             }
             other => {
@@ -239,15 +242,30 @@ impl Round<'_> {
         )
         .await;
         tracing::info!(app = %self.work.app.name, ?fault, reason = failure.reason, "a release cannot go live");
+        self.unfit(release, &failure).await
+    }
+
+    async fn unfit(&self, release: ReleaseId, failure: &Failure) -> anyhow::Result<()> {
+        let candidate = (self.work.app.id, release);
         self.shared
             .store
-            .fail_candidate(self.work.app.id, release, &failure)
+            .fail_candidate(self.shared.id, candidate, failure)
             .await?;
         Ok(())
     }
 
+    async fn admit(&self, instance: InstanceId) -> anyhow::Result<()> {
+        self.shared.store.admit_instance(instance).await?;
+        self.shared.routes.publish().await
+    }
+
     async fn promote(&self, release: ReleaseId) -> anyhow::Result<()> {
-        if self.shared.store.promote(self.work.app.id, release).await? {
+        if self
+            .shared
+            .store
+            .promote(self.shared.id, self.work.app.id, release)
+            .await?
+        {
             tracing::info!(app = %self.work.app.name, release = %self.release(release)?.version, "live");
         }
         self.shared.routes.publish().await
@@ -261,6 +279,7 @@ impl Round<'_> {
         let reason = match (exit, seen) {
             (Some(exit), _) if exit.oom_killed => "out of memory".to_owned(),
             (Some(exit), _) => format!("exited with code {}", exit.code),
+            (None, _) if row.state == InstanceState::Unhealthy => "no longer passed its health check".to_owned(),
             (None, Some(seen)) if seen.state.is_running() => "did not become healthy in time".to_owned(),
             (None, _) => "its container was removed".to_owned(),
         };
@@ -276,7 +295,10 @@ impl Round<'_> {
         if row.process.is_web() {
             self.shared.routes.publish().await?;
         }
-        if let Some(container) = self.container(row) {
+        if row.state == InstanceState::Unhealthy && exit.is_none() {
+            // It may still be at work on something: it gets the grace time that every instance gets.
+            self.stop_in_background(row);
+        } else if let Some(container) = self.container(row) {
             if exit.is_some() {
                 self.shared.logs.finish(row).await;
             }
@@ -293,7 +315,6 @@ impl Round<'_> {
         self.shared.routes.publish().await
     }
 
-    /// Stops in the background: an app may take its whole grace time, and its siblings need looking after meanwhile.
     async fn stop(&self, instance: InstanceId) -> anyhow::Result<()> {
         let row = self.row(instance)?;
         let store = &self.shared.store;
@@ -306,8 +327,15 @@ impl Round<'_> {
                 .set_instance_state(instance, InstanceState::Draining, InstanceEnd::default())
                 .await?;
         }
+        self.stop_in_background(row);
+        Ok(())
+    }
+
+    /// An app may take its whole grace time, and its siblings need looking after meanwhile.
+    fn stop_in_background(&self, row: &InstanceRow) {
+        let instance = row.id;
         if !self.shared.converger.begin_stopping(instance) {
-            return Ok(());
+            return;
         }
         let grace = Duration::from_secs(u64::from(self.work.app.settings.drain_seconds).max(1));
         let (shared, row, container) = (self.shared.clone(), row.clone(), self.container(row));
@@ -322,7 +350,6 @@ impl Round<'_> {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
-        Ok(())
     }
 }
 

@@ -5,26 +5,45 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::sync::mpsc;
 use windlass_builder::{BuildError, BuildEvent, BuildRequest, BuiltImage, Plan};
-use windlass_domain::{CommitSha, DeploymentKind, LogSource, Redactor, SourceTree, Step, labels};
+use windlass_domain::{BuildSettings, CommitSha, DeploymentKind, LogSource, Redactor, SourceTree, Step, labels};
 use windlass_source::{FetchRequest, Progress, SubmoduleAccess, TreeError, TreeOptions};
 use windlass_store::{ImageRow, NewImage};
 
 use super::{Deploy, End};
 use crate::network;
 
+/// Reading a tree and its manifests takes a moment, even if it is large.
+const PLAN_WITHIN: Duration = Duration::from_secs(120);
+
 /// Brings the source in, decides how to build it, builds it, and records the image.
 pub(super) async fn build(deploy: &Deploy<'_>) -> Result<ImageRow, End> {
     deploy.enter(Step::Fetch).await?;
-    let (commit, tree) = fetch(deploy).await?;
+    let commit = match &deploy.claim.deployment.kind {
+        DeploymentKind::Push { commit } => commit.clone(),
+        _ => fetch_from_forge(deploy).await?,
+    };
+    from_commit(deploy, commit, &deploy.claim.app.settings.build).await
+}
+
+/// Builds a commit of an earlier release once more, the way it was built then.
+pub(super) async fn build_commit(
+    deploy: &Deploy<'_>,
+    commit: CommitSha,
+    settings: &BuildSettings,
+) -> Result<ImageRow, End> {
+    deploy.enter(Step::Fetch).await?;
+    from_commit(deploy, commit, settings).await
+}
+
+async fn from_commit(deploy: &Deploy<'_>, commit: CommitSha, settings: &BuildSettings) -> Result<ImageRow, End> {
+    let tree = tree(deploy, &commit, settings).await?;
     deploy.finish_step(Step::Fetch, "done").await?;
 
     deploy.enter(Step::Plan).await?;
-    let settings = &deploy.claim.app.settings.build;
-    let plan = deploy
-        .shared
-        .builder
-        .plan(tree.clone(), settings)
+    let plan = deploy.shared.builder.plan(tree.clone(), settings);
+    let plan = tokio::time::timeout(PLAN_WITHIN, plan)
         .await
+        .context("the source could not be looked through in time")?
         .map_err(|why| End::Failed(why.into_failure()))?;
     for decision in plan.decisions() {
         deploy.log.detail(&decision);
@@ -32,7 +51,12 @@ pub(super) async fn build(deploy: &Deploy<'_>) -> Result<ImageRow, End> {
     deploy.finish_step(Step::Plan, "done").await?;
 
     deploy.enter(Step::Build).await?;
-    let image = build_image(deploy, &commit, tree, plan).await?;
+    let source = Source {
+        commit: &commit,
+        tree,
+        settings,
+    };
+    let image = build_image(deploy, source, plan).await?;
     let new = NewImage {
         reference: reference(deploy),
         digest: image.id,
@@ -50,43 +74,46 @@ pub(super) async fn build(deploy: &Deploy<'_>) -> Result<ImageRow, End> {
     Ok(row.context("the deployment was taken over")?)
 }
 
+/// What is built, and how.
+struct Source<'a> {
+    commit: &'a CommitSha,
+    tree: Arc<dyn SourceTree>,
+    settings: &'a BuildSettings,
+}
+
 fn reference(deploy: &Deploy<'_>) -> String {
     format!("windlass/{}:{}", deploy.claim.app.name, deploy.claim.deployment.id)
 }
 
-async fn fetch(deploy: &Deploy<'_>) -> Result<(CommitSha, Arc<dyn SourceTree>), End> {
+async fn tree(deploy: &Deploy<'_>, commit: &CommitSha, settings: &BuildSettings) -> Result<Arc<dyn SourceTree>, End> {
     let app = &deploy.claim.app;
-    let commit = match &deploy.claim.deployment.kind {
-        DeploymentKind::Push { commit } => commit.clone(),
-        _ => fetch_from_forge(deploy).await?,
-    };
     let repositories = &deploy.shared.repositories;
-    repositories.keep(app.id, deploy.claim.deployment.id, &commit).await?;
+    repositories.keep(app.id, deploy.claim.deployment.id, commit).await?;
     let options = TreeOptions {
-        submodules: submodule_access(deploy).await?,
+        submodules: submodule_access(deploy, settings).await?,
         ..TreeOptions::default()
     };
     let tree = repositories
-        .tree(app.id, &commit, options)
+        .tree(app.id, commit, options)
         .await
         .map_err(|why| match why {
             TreeError::Internal(fault) => End::Fault(fault.into()),
             why => End::Failed(why.to_failure()),
         })?;
-    let subject = repositories.describe(app.id, &commit).await?.map(|about| about.subject);
+    let subject = repositories.describe(app.id, commit).await?.map(|about| about.subject);
     let store = &deploy.shared.store;
     store
         .set_commit(
             deploy.claim.deployment.id,
             deploy.claim.attempt,
-            &commit,
+            commit,
             subject.as_deref(),
         )
         .await?;
     deploy
         .log
         .heading(format!("Revision {} {}", commit.short(), subject.unwrap_or_default()));
-    Ok((commit, Arc::new(tree)))
+    Ok(Arc::new(tree))
 }
 
 async fn fetch_from_forge(deploy: &Deploy<'_>) -> Result<CommitSha, End> {
@@ -120,9 +147,9 @@ fn progress(deploy: &Deploy<'_>) -> Progress {
     Arc::new(move |line: &str| log.line(LogSource::Build, &format!("   {line}")))
 }
 
-async fn submodule_access(deploy: &Deploy<'_>) -> Result<Option<SubmoduleAccess>, End> {
+async fn submodule_access(deploy: &Deploy<'_>, settings: &BuildSettings) -> Result<Option<SubmoduleAccess>, End> {
     let app = &deploy.claim.app;
-    if !app.settings.build.submodules {
+    if !settings.submodules {
         return Ok(None);
     }
     let deploy_key = deploy.shared.store.deploy_key(app.id).await?;
@@ -133,12 +160,7 @@ async fn submodule_access(deploy: &Deploy<'_>) -> Result<Option<SubmoduleAccess>
     }))
 }
 
-async fn build_image(
-    deploy: &Deploy<'_>,
-    commit: &CommitSha,
-    tree: Arc<dyn SourceTree>,
-    plan: Plan,
-) -> Result<BuiltImage, End> {
+async fn build_image(deploy: &Deploy<'_>, source: Source<'_>, plan: Plan) -> Result<BuiltImage, End> {
     deploy.log.heading(format!("Building with {}", title(&plan)));
     let config = deploy
         .shared
@@ -147,11 +169,11 @@ async fn build_image(
         .await?;
     let redactor = Redactor::new(config.vars.values());
     let request = BuildRequest {
-        tree,
+        tree: source.tree,
         plan,
-        settings: deploy.claim.app.settings.build.clone(),
+        settings: source.settings.clone(),
         tag: reference(deploy),
-        labels: image_labels(deploy, commit),
+        labels: image_labels(deploy, source.commit),
         config: config.vars,
         cache_scope: deploy.claim.app.id.to_string(),
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::broadcast;
-use windlass_domain::{Failure, FailureCode, InstanceState, Step};
+use windlass_domain::{Failure, FailureCode, InstanceState, Step, Strategy};
 use windlass_store::{AppWork, Event, ReleaseRow};
 
 use super::{Deploy, End};
@@ -19,6 +19,13 @@ pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(),
     let already_live = deploy.live(app).await?.is_some_and(|work| is_live(&work, release));
     if !already_live {
         deploy.log.heading(format!("Starting {}", release.version));
+        if release.settings.strategy == Strategy::Recreate
+            && deploy.live(app).await?.is_some_and(|work| work.live.is_some())
+        {
+            deploy
+                .log
+                .detail("Strategy `recreate`: the app does not answer from now until the new release is healthy");
+        }
         let ours = store
             .set_candidate(deploy.claim.deployment.id, deploy.claim.attempt, release.id)
             .await?;
@@ -53,7 +60,7 @@ impl Deploy<'_> {
 async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast::Receiver<Event>) -> Result<(), End> {
     let app = deploy.claim.app.id;
     let mut step = Step::Start;
-    let deadline = tokio::time::Instant::now() + patience(release);
+    let began = tokio::time::Instant::now();
     loop {
         let Some(work) = deploy.live(app).await? else {
             return Err(End::Cancelled);
@@ -73,7 +80,7 @@ async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast
                 "the release is no longer the app's candidate"
             )));
         }
-        if tokio::time::Instant::now() > deadline {
+        if began.elapsed() > patience(&work, release) {
             deploy.finish_step(step, "failed").await?;
             return Err(End::Failed(never_started(&work, release)));
         }
@@ -99,18 +106,57 @@ async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast
         .store
         .enter_step(deploy.claim.deployment.id, deploy.claim.attempt, Step::Route)
         .await?;
-    if let Err(error) = deploy.shared.routes.publish().await {
-        tracing::warn!(
-            error = format!("{error:#}"),
-            "the route table could not be handed over; the converge loop tries again"
-        );
-    }
+    route(deploy).await;
     deploy.finish_step(Step::Route, "done").await
 }
 
+/// It is live when requests get there. A router that does not take the table has its last one, which may still lead to the old
+/// instances: they are not stopped before the router has the new one.
+async fn route(deploy: &Deploy<'_>) {
+    let deadline = tokio::time::Instant::now() + ROUTE_WITHIN;
+    loop {
+        let Err(error) = deploy.shared.routes.publish().await else {
+            return;
+        };
+        let error = format!("{error:#}");
+        if tokio::time::Instant::now() > deadline {
+            deploy
+                .log
+                .error("The router does not answer; requests get to this release as soon as it does");
+            return tracing::warn!(
+                error,
+                "the route table could not be handed over; the converge loop tries again"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A router that was killed is back within a second.
+const ROUTE_WITHIN: Duration = Duration::from_secs(15);
+
 /// An instance has its own deadline for becoming healthy; this one is for whatever keeps instances from being started at all.
-fn patience(release: &ReleaseRow) -> Duration {
-    Duration::from_secs(u64::from(release.settings.health.deadline_seconds) * 2 + 120)
+fn patience(work: &AppWork, release: &ReleaseRow) -> Duration {
+    let settings = &release.settings;
+    let slowest = release
+        .processes
+        .iter()
+        .map(|spec| settings.ready_seconds(&spec.process))
+        .max();
+    let one_batch = u64::from(slowest.unwrap_or(60)) * 2 + 120;
+    let largest = work
+        .formation
+        .iter()
+        .map(|(_, quantity, _)| *quantity)
+        .max()
+        .unwrap_or(1)
+        .max(1);
+    let batches = largest.div_ceil(settings.strategy.surge(largest).max(1));
+    let waits_for_old = match settings.strategy {
+        Strategy::Recreate => u64::from(settings.drain_seconds) * 2 + 30,
+        Strategy::Rolling | Strategy::BlueGreen => 0,
+    };
+    Duration::from_secs(one_batch * u64::from(batches) + waits_for_old)
 }
 
 fn never_started(work: &AppWork, release: &ReleaseRow) -> Failure {
@@ -124,7 +170,7 @@ fn never_started(work: &AppWork, release: &ReleaseRow) -> Failure {
         format!(
             "the instances of {} could not be started within {} s",
             release.version,
-            patience(release).as_secs()
+            patience(work, release).as_secs()
         ),
         "run `windlassd doctor` on the server and look at the log of windlassd, then deploy again",
     );

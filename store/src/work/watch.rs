@@ -1,0 +1,114 @@
+//! Releases that went live a moment ago and are watched: what they did, and the way back to the last good one.
+
+use sqlx::types::Json;
+use windlass_domain::{
+    AppId, AppName, AppSettings, DeploymentId, DeploymentKind, InstanceId, LogSource, ReleaseId, ReleaseVersion, Watch,
+};
+
+use crate::{
+    Event, Store, StoreError,
+    deployment_log::append,
+    error::{count, unreadable},
+    events::notify,
+    releases::version,
+    text::storable,
+};
+
+/// A live release within its watch window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedRelease {
+    /// Its app.
+    pub app: AppId,
+    /// The app's name.
+    pub name: AppName,
+    /// The release.
+    pub release: ReleaseId,
+    /// Its number.
+    pub version: ReleaseVersion,
+    /// The last release before it that got through its own window (or was not watched).
+    pub last_good: ReleaseVersion,
+    /// What is too bad.
+    pub watch: Watch,
+    /// Ends of its instances since it went live.
+    pub crashes: u32,
+    /// All its instances, ended ones too: the router counts by them.
+    pub instances: Vec<InstanceId>,
+}
+
+impl Store {
+    /// The releases of all teams that are within their watch window. A rollback is not watched: that would only lead back and
+    /// forth. Nor is one that was judged already, or that has nothing to go back to.
+    pub async fn watched_releases(&self) -> Result<Vec<WatchedRelease>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select s.app_id, a.name, r.id, r.version, p.version as last_good,
+                      r.settings as "settings: Json<AppSettings>",
+                      (select count(*)::int from instances i
+                       where i.release_id = r.id and i.state = 'crashed' and i.finished_at >= s.live_since) as "crashes!",
+                      array(select i.id from instances i where i.release_id = r.id) as "instances!"
+               from app_states s
+               join apps a on a.id = s.app_id
+               join releases r on r.id = s.live_release_id
+               join releases p on p.id = s.previous_release_id
+               join deployments d on d.id = r.deployment_id
+               where s.live_since > now() - make_interval(secs => coalesce((r.settings->'watch'->>'seconds')::int, 60))
+                 and s.watched_release_id is distinct from r.id
+                 and d.kind->>'type' <> 'rollback' and a.deleting_at is null
+               order by s.app_id"#
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(WatchedRelease {
+                    app: AppId::from_uuid(row.app_id),
+                    name: row.name.parse().map_err(unreadable)?,
+                    release: ReleaseId::from_uuid(row.id),
+                    version: version(row.version)?,
+                    last_good: version(row.last_good)?,
+                    watch: row.settings.0.watch,
+                    crashes: count(row.crashes)?,
+                    instances: row.instances.into_iter().map(InstanceId::from_uuid).collect(),
+                })
+            })
+            .collect()
+    }
+
+    /// Judges a release: asks for a rollback to the last good one, and says why. None: it is no longer live, it was judged before,
+    /// or another deployment of the app is on its way, which may be the cure.
+    pub async fn roll_back_watched(
+        &self,
+        watched: &WatchedRelease,
+        reason: &str,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        let mut tx = self.begin().await?;
+        let judged = sqlx::query_scalar!(
+            "update app_states s set watched_release_id = $2
+             where app_id = $1 and live_release_id = $2 and watched_release_id is distinct from $2
+               and not exists (select from deployments d where d.app_id = $1 and d.status in ('pending', 'running'))
+             returning team_id",
+            watched.app.uuid(),
+            watched.release.uuid()
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(team) = judged else { return Ok(None) };
+        let (app, deployment) = (watched.app, DeploymentId::generate());
+        let kind = DeploymentKind::Rollback { to: watched.last_good };
+        let message = format!("{} is rolled back by itself: {reason}", watched.version);
+        sqlx::query!(
+            "insert into deployments (id, team_id, app_id, kind, trigger, message) values ($1, $2, $3, $4, 'watch', $5)",
+            deployment.uuid(),
+            team,
+            app.uuid(),
+            Json(&kind) as _,
+            storable(&message)
+        )
+        .execute(&mut *tx)
+        .await?;
+        let line = (LogSource::Windlass, format!(" !     {message}"));
+        append(&mut tx, deployment, &[line]).await?;
+        notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        tx.commit().await?;
+        Ok(Some(deployment))
+    }
+}
