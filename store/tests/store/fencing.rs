@@ -129,7 +129,8 @@ async fn a_deployment_that_fails_takes_its_candidate_back() {
                 .await
                 .unwrap()
         );
-        assert!(!db.store.promote(app.id, release.id).await.unwrap());
+        let keeper = db.keep(app.id).await;
+        assert!(!db.store.promote(keeper, app.id, release.id).await.unwrap());
         assert_eq!(db.live(app.id).await, None);
     })
     .await;

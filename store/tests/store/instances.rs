@@ -12,7 +12,7 @@ async fn start(db: &Db, app: &AppRow, release: &ReleaseRow, n: u32) -> InstanceR
         n,
         restart_seq: 0,
     };
-    db.store.insert_instance(new).await.unwrap()
+    db.start(new).await
 }
 
 async fn set(db: &Db, instance: &InstanceRow, state: InstanceState) -> bool {

@@ -55,7 +55,7 @@ async fn instance(db: &Db, process: &str) -> (NewInstance, RunLogBatch) {
         n: 1,
         restart_seq: 0,
     };
-    db.store.insert_instance(new.clone()).await.unwrap();
+    db.start(new.clone()).await;
     let batch = RunLogBatch {
         app: app.id,
         instance: new.id,

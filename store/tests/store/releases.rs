@@ -92,7 +92,8 @@ async fn only_the_candidate_can_be_promoted_and_only_once() {
         db.push(&app).await;
         let claim = db.claim().await.unwrap();
         let release = db.build(&claim).await;
-        assert!(!db.store.promote(app.id, release.id).await.unwrap());
+        let keeper = db.keep(app.id).await;
+        assert!(!db.store.promote(keeper, app.id, release.id).await.unwrap());
         assert!(
             db.store
                 .set_candidate(claim.deployment.id, 1, release.id)
@@ -103,8 +104,8 @@ async fn only_the_candidate_can_be_promoted_and_only_once() {
             db.store.app_work(app.id).await.unwrap().unwrap().candidate.unwrap().id,
             release.id
         );
-        assert!(db.store.promote(app.id, release.id).await.unwrap());
-        assert!(!db.store.promote(app.id, release.id).await.unwrap());
+        assert!(db.store.promote(keeper, app.id, release.id).await.unwrap());
+        assert!(!db.store.promote(keeper, app.id, release.id).await.unwrap());
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!((work.live.unwrap().id, work.candidate), (release.id, None));
         assert_eq!(db.live(app.id).await, Some(V1));
@@ -127,10 +128,11 @@ async fn a_candidate_that_was_found_unfit_is_not_promoted() {
             .set_candidate(claim.deployment.id, 1, release.id)
             .await
             .unwrap();
+        let keeper = db.keep(app.id).await;
         let failure = Failure::new(FailureCode::NotListening, "it does not listen", "listen on $PORT");
-        assert!(db.store.fail_candidate(app.id, release.id, &failure).await.unwrap());
-        assert!(!db.store.fail_candidate(app.id, release.id, &failure).await.unwrap());
-        assert!(!db.store.promote(app.id, release.id).await.unwrap());
+        assert!(db.store.fail_candidate(keeper, (app.id, release.id), &failure).await.unwrap());
+        assert!(!db.store.fail_candidate(keeper, (app.id, release.id), &failure).await.unwrap());
+        assert!(!db.store.promote(keeper, app.id, release.id).await.unwrap());
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!(work.candidate_failure, Some(failure));
         assert!(db.store.clear_candidate(app.id, release.id).await.unwrap());

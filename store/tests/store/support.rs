@@ -13,8 +13,8 @@ use windlass_domain::{
     release::ProcessCommand,
 };
 use windlass_store::{
-    AppRow, Claim, DeploymentRow, Event, NewApp, NewDeployment, NewImage, NewRelease, Outcome, ReleaseRow, Store,
-    StoreOptions, Trigger, WorkerId,
+    AppRow, Claim, DeploymentRow, Event, InstanceRow, NewApp, NewDeployment, NewImage, NewInstance, NewRelease, Outcome,
+    ReleaseRow, Store, StoreOptions, Trigger, WorkerId,
 };
 
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -28,6 +28,8 @@ pub struct Db {
     pub setup_token: Secret<String>,
     pub team: TeamId,
     pub by: TokenId,
+    /// The worker that looks after all apps.
+    pub keeper: WorkerId,
     /// For what no function of the store does.
     pub raw: PgPool,
 }
@@ -100,6 +102,7 @@ impl Db {
             setup_token,
             team,
             by: token.id,
+            keeper: worker(),
             raw,
         }
     }
@@ -117,6 +120,17 @@ impl Db {
 
     pub async fn app(&self, name: &str) -> AppRow {
         self.store.create_app(self.team, new_app(name)).await.unwrap()
+    }
+
+    /// The worker that holds the app's lease from now on.
+    pub async fn keep(&self, app: AppId) -> WorkerId {
+        assert!(self.store.lease_app(app, self.keeper, LEASE).await.unwrap());
+        self.keeper
+    }
+
+    pub async fn start(&self, new: NewInstance) -> InstanceRow {
+        let keeper = self.keep(new.app).await;
+        self.store.insert_instance(keeper, new).await.unwrap().unwrap()
     }
 
     pub async fn ask(&self, app: &AppRow, kind: DeploymentKind) -> DeploymentRow {
@@ -164,7 +178,8 @@ impl Db {
     pub async fn go_live(&self, claim: &Claim, release: &ReleaseRow) {
         let (id, attempt) = (claim.deployment.id, claim.attempt);
         assert!(self.store.set_candidate(id, attempt, release.id).await.unwrap());
-        assert!(self.store.promote(claim.app.id, release.id).await.unwrap());
+        let keeper = self.keep(claim.app.id).await;
+        assert!(self.store.promote(keeper, claim.app.id, release.id).await.unwrap());
         assert!(
             self.store
                 .finish_deployment(id, attempt, Outcome::Succeeded)

@@ -41,7 +41,7 @@ async fn images_that_may_still_be_needed_are_kept() {
             n: 1,
             restart_seq: 0,
         };
-        db.store.insert_instance(instance.clone()).await.unwrap();
+        db.start(instance.clone()).await;
         db.store
             .create_rollback(db.team, app.id, Some(first.version), db.by)
             .await
@@ -81,7 +81,7 @@ async fn old_instances_are_forgotten_and_recent_crashes_and_live_ones_are_not() 
                 n: 1,
                 restart_seq: 0,
             };
-            let id = db.store.insert_instance(new).await.unwrap().id;
+            let id = db.start(new).await.id;
             let end = InstanceEnd::default();
             db.store.set_instance_state(id, state, end).await.unwrap();
             sqlx::query("update instances set finished_at = finished_at - make_interval(mins => $2) where id = $1")

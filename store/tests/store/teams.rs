@@ -41,7 +41,7 @@ async fn full_app(db: &Db) -> (windlass_store::AppRow, windlass_store::Deploymen
         n: 1,
         restart_seq: 0,
     };
-    db.store.insert_instance(instance.clone()).await.unwrap();
+    db.start(instance.clone()).await;
     let line = NewRunLog {
         at: chrono::Utc::now(),
         stream: "stdout".to_owned(),
