@@ -1,12 +1,13 @@
 //! What Docker is told about a container: pure, so that the hardening can be read and tested in one place.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use windlass_domain::release::ProcessCommand;
-use windlass_runtime::InstanceSpec;
+use windlass_runtime::{Gate, InstanceSpec};
 
 use crate::labelled::container_labels;
 
@@ -33,6 +34,10 @@ const CAPABILITIES: [&str; 9] = [
 const CPU_PERIOD_US: i64 = 100_000;
 /// Open files per process: enough for a busy server, and small enough for programs that walk over all possible ones.
 const OPEN_FILES: i64 = 65_536;
+/// How long after its end the program of a gate is run again.
+const GATE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long that program may take. Docker counts one that takes longer as unhealthy, so this is far more than it ever waits.
+const GATE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A host name has 63 characters at most.
 const HOSTNAME_MAX: usize = 63;
 
@@ -53,6 +58,7 @@ pub(crate) fn create_body(engine: &str, spec: &InstanceSpec, limit_files: bool) 
         ),
         labels: Some(container_labels(engine, spec)),
         stop_timeout: Some(whole_seconds(spec.stop_grace)),
+        healthcheck: Some(health_config(spec.gate.as_ref())),
         host_config: Some(host_config(spec, limit_files)),
         ..Default::default()
     }
@@ -74,10 +80,40 @@ fn entrypoint_and_cmd(command: Option<&ProcessCommand>) -> (Option<Vec<String>>,
     }
 }
 
+/// One answer is enough to be believed. Without a gate Docker checks nothing, whatever the image brings: nobody would look at it.
+fn health_config(gate: Option<&Gate>) -> HealthConfig {
+    let Some(gate) = gate else {
+        return HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..HealthConfig::default()
+        };
+    };
+    let nanoseconds = |time: Duration| i64::try_from(time.as_nanos()).ok();
+    HealthConfig {
+        test: Some(["CMD".to_owned()].into_iter().chain(gate.command.clone()).collect()),
+        interval: nanoseconds(GATE_INTERVAL),
+        timeout: nanoseconds(GATE_TIMEOUT),
+        retries: Some(1),
+        ..HealthConfig::default()
+    }
+}
+
+/// The folder of a gate, as the container sees it.
+pub(crate) fn gate_mount(gate: &Gate) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(gate.folder.display().to_string()),
+        target: Some(gate.mounted_at.clone()),
+        read_only: Some(true),
+        ..Mount::default()
+    }
+}
+
 fn host_config(spec: &InstanceSpec, limit_files: bool) -> HostConfig {
     let memory = i64::try_from(spec.limits.memory_bytes).unwrap_or(i64::MAX);
     HostConfig {
         network_mode: Some(spec.network.clone()),
+        mounts: spec.gate.as_ref().map(|gate| vec![gate_mount(gate)]),
         memory: Some(memory),
         // Memory and swap together: no swap beyond the limit, so that a leak ends the app and does not drag the machine down.
         memory_swap: Some(memory),
@@ -158,6 +194,7 @@ pub(crate) mod tests {
             limits: Limits::default(),
             network: "windlass-shop".to_owned(),
             extra_labels: BTreeMap::new(),
+            gate: None,
             stop_grace: Duration::from_millis(1500),
         }
     }
@@ -179,6 +216,37 @@ pub(crate) mod tests {
         assert_eq!(host.binds, None);
         assert_eq!(host.privileged, None);
         assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
+    }
+
+    #[test]
+    fn a_gate_is_mounted_read_only_and_asked_for_the_health() {
+        let gate = Gate {
+            folder: "/data/gates/one".into(),
+            mounted_at: "/.windlass".to_owned(),
+            command: vec!["/.windlass/gate".to_owned()],
+        };
+        let body = create_body(
+            "e1",
+            &InstanceSpec {
+                gate: Some(gate),
+                ..spec()
+            },
+            true,
+        );
+        let check = body.healthcheck.unwrap();
+        assert_eq!(check.test.unwrap(), ["CMD", "/.windlass/gate"]);
+        assert_eq!(check.retries, Some(1));
+        let mounts = body.host_config.unwrap().mounts.unwrap();
+        assert_eq!(mounts.len(), 1);
+        assert_eq!(mounts[0].source.as_deref(), Some("/data/gates/one"));
+        assert_eq!(mounts[0].read_only, Some(true));
+    }
+
+    #[test]
+    fn without_a_gate_nothing_is_checked_and_nothing_is_mounted() {
+        let body = create_body("e1", &spec(), true);
+        assert_eq!(body.healthcheck.unwrap().test.unwrap(), ["NONE"]);
+        assert_eq!(body.host_config.unwrap().mounts, None);
     }
 
     #[test]

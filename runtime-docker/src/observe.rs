@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use bollard::{
-    models::{ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum},
+    models::{ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum, HealthStatusEnum},
     query_parameters::ListContainersOptionsBuilder,
 };
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use windlass_runtime::{ContainerId, ContainerState, Exit, Observed, RuntimeError, Scope};
+use windlass_runtime::{ContainerId, ContainerState, Exit, Health, Observed, RuntimeError, Scope};
 
 use crate::{
     DockerRuntime,
@@ -69,6 +69,7 @@ fn observed(found: ContainerInspectResponse) -> Option<Observed> {
         deployment: who.deployment,
         restart_seq: who.restart_seq,
         port: who.port,
+        health: found.state.as_ref().and_then(health_of),
         state,
         address,
         created_at: found.created,
@@ -90,6 +91,19 @@ fn state_of(state: Option<&DockerState>) -> ContainerState {
             finished_at: time(state.finished_at.as_deref()),
         },
         _ => ContainerState::Dead,
+    }
+}
+
+/// None unless it runs and has a check.
+fn health_of(state: &DockerState) -> Option<Health> {
+    if !state.running.unwrap_or(false) {
+        return None;
+    }
+    match state.health.as_ref()?.status? {
+        HealthStatusEnum::STARTING => Some(Health::Starting),
+        HealthStatusEnum::HEALTHY => Some(Health::Healthy),
+        HealthStatusEnum::UNHEALTHY => Some(Health::Unhealthy),
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
     }
 }
 

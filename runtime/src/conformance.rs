@@ -3,6 +3,7 @@
 //!
 //! A case makes an app of its own and removes all of it at the end.
 
+mod gates;
 mod images;
 mod lifecycle;
 mod logs;
@@ -81,6 +82,9 @@ pub async fn run(harness: &dyn Harness) {
         lifecycle::want_of_memory_is_reported,
         lifecycle::a_deaf_container_is_killed_after_the_grace,
         lifecycle::what_is_gone_is_no_error,
+        gates::health_is_what_the_program_says,
+        gates::without_a_gate_there_is_no_health,
+        gates::a_stopped_container_has_no_health,
         names::a_name_of_another_instance_is_taken,
         names::a_foreign_container_keeps_its_name_and_its_life,
         names::a_missing_image_and_network_are_told_apart,

@@ -20,9 +20,9 @@ mod spec;
 pub use diagnose::{Symptoms, diagnose};
 pub use error::{NetworkError, RuntimeError, StartError};
 pub use observed::{
-    AppImage, ContainerState, EventKind, Exit, LogStream, LogsFrom, Observed, RunLogLine, RuntimeEvent, RuntimeInfo,
-    Scope, Started,
+    AppImage, ContainerState, EventKind, Exit, Health, LogStream, LogsFrom, Observed, RunLogLine, RuntimeEvent,
+    RuntimeInfo, Scope, Started,
 };
 pub use port::Runtime;
 pub use probe::{NotReady, ProbeResult, probe, probe_host};
-pub use spec::{ContainerId, InstanceSpec, NetworkSpec, Role};
+pub use spec::{ContainerId, Gate, InstanceSpec, NetworkSpec, Role};

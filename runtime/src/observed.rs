@@ -89,6 +89,17 @@ impl ContainerState {
     }
 }
 
+/// What the runtime says of a running container that has a [`crate::Gate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Its program has not answered yet.
+    Starting,
+    /// The last answer was that it is healthy.
+    Healthy,
+    /// The last answer was that it is not, or there was none in time.
+    Unhealthy,
+}
+
 /// One of our own containers, rebuilt from its labels and from what the runtime says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -110,6 +121,8 @@ pub struct Observed {
     pub restart_seq: i32,
     /// Where it stands.
     pub state: ContainerState,
+    /// How its health is, while it runs; none if it was started without a [`crate::Gate`].
+    pub health: Option<Health>,
     /// Its address in the app's network, while it runs.
     pub address: Option<IpAddr>,
     /// The port that it is expected to listen on.

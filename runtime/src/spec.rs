@@ -1,6 +1,6 @@
 //! What is asked for.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use ipnet::Ipv4Net;
 use windlass_domain::{
@@ -74,6 +74,19 @@ pub struct NetworkSpec {
     pub subnet: Ipv4Net,
 }
 
+/// A program that the runtime runs in the container again and again; by its end the runtime says how the container's health is: see
+/// [`crate::Health`]. A router that asks the runtime sends requests only to what is healthy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// A folder of the machine that the container sees read-only; the program may be in it. Must be there before the start.
+    pub folder: PathBuf,
+    /// Where the container sees it.
+    pub mounted_at: String,
+    /// The program and its arguments: 0 is healthy, all else is not. It may take up to two minutes to answer, so that it can wait
+    /// for something new to say; after an answer it is run again within a second.
+    pub command: Vec<String>,
+}
+
 /// One container that shall run.
 #[derive(Debug, Clone)]
 pub struct InstanceSpec {
@@ -105,6 +118,8 @@ pub struct InstanceSpec {
     pub network: String,
     /// Labels beside Windlass's own, such as those of Traefik. A key that begins with `windlass.` is ignored.
     pub extra_labels: BTreeMap<String, String>,
+    /// By what the runtime tells its health; none: it has none, also if its image brings a check of its own.
+    pub gate: Option<Gate>,
     /// What the container gets between SIGTERM and SIGKILL when somebody else than Windlass stops it.
     pub stop_grace: Duration,
 }

@@ -18,7 +18,7 @@ enum Rule {
 
 use Rule::{Never, Only};
 
-const HOUSE: [(&str, Rule, &str); 17] = [
+const HOUSE: [(&str, Rule, &str); 19] = [
     (
         "windlass-domain",
         Only(&[
@@ -69,6 +69,11 @@ const HOUSE: [(&str, Rule, &str); 17] = [
         "windlass-router-labels",
         Only(&["serde", "serde_json", "thiserror", "windlass-domain"]),
         "labels are a pure function of a route, and back",
+    ),
+    (
+        "windlass-gate",
+        Only(&[]),
+        "half of it runs in images that hold nothing, and both halves are files",
     ),
     (
         "windlass-forge",
@@ -192,6 +197,18 @@ const HOUSE: [(&str, Rule, &str); 17] = [
             "windlass-worker",
         ]),
         "the command line uses the public API like any other client",
+    ),
+    (
+        "windlass-chaos",
+        Never(&[
+            "bollard",
+            "sqlx",
+            "windlass-engine",
+            "windlass-router",
+            "windlass-store",
+            "windlass-worker",
+        ]),
+        "the proof judges Windlass from outside, never through its own eyes",
     ),
     (
         "windlass-testkit",

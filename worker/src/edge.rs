@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use windlass_domain::{InstanceId, RouteTable};
+use windlass_runtime::Gate;
 
 /// The edge did not do what it was asked to. Worth trying again.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,12 @@ pub trait Edge: Send + Sync + 'static {
 
     /// What instances serve and have served. One that is absent serves nothing; `None`: this edge cannot say.
     async fn traffic(&self) -> Result<Option<HashMap<InstanceId, Traffic>>, EdgeError>;
+
+    /// What the container of an instance that will be routed to is started with, for an edge that finds containers by itself: it
+    /// must not find this one before a table names it. `None`: this edge only knows its tables.
+    fn gate(&self, _instance: InstanceId) -> Result<Option<Gate>, EdgeError> {
+        Ok(None)
+    }
 
     /// Traefik's entry points, for the labels of routed containers.
     fn entrypoints(&self) -> Vec<String>;

@@ -43,6 +43,7 @@ pub async fn app(harness: &DockerHarness) -> InstanceSpec {
         limits: Limits::default(),
         network: network.name,
         extra_labels: BTreeMap::new(),
+        gate: None,
         stop_grace: Duration::from_secs(1),
     }
 }

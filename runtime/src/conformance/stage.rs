@@ -73,6 +73,7 @@ impl<'a> Stage<'a> {
             },
             network: self.network.name.clone(),
             extra_labels: BTreeMap::from([("example.label".to_owned(), "value".to_owned())]),
+            gate: None,
             stop_grace: Duration::from_secs(1),
         }
     }

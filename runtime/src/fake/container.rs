@@ -1,9 +1,11 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Stdio,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -16,8 +18,12 @@ use tokio::{
 
 use super::{Behaviour, Listen};
 use crate::{
-    ContainerId, ContainerState, EventKind, Exit, InstanceSpec, LogStream, Observed, RunLogLine, RuntimeEvent,
+    ContainerId, ContainerState, EventKind, Exit, Gate, Health, InstanceSpec, LogStream, Observed, RunLogLine,
+    RuntimeEvent,
 };
+
+/// How long after its end a gate's program is run again.
+const BETWEEN_CHECKS: Duration = Duration::from_millis(20);
 
 static ADDRESSES: AtomicU32 = AtomicU32::new(1);
 
@@ -33,6 +39,7 @@ pub(super) struct Container {
 /// What changes while a container lives.
 pub(super) struct Live {
     pub(super) state: ContainerState,
+    pub(super) health: Option<Health>,
     pub(super) lines: Vec<RunLogLine>,
     pub(super) sockets: Vec<SocketAddr>,
     pub(super) address: Option<IpAddr>,
@@ -49,6 +56,7 @@ impl Container {
     ) -> Self {
         let live = Live {
             state: ContainerState::Created,
+            health: None,
             lines: Vec::new(),
             sockets: Vec::new(),
             address: None,
@@ -70,6 +78,7 @@ impl Container {
         let sockets = self.listen(address).await;
         self.live.send_modify(|live| {
             live.state = ContainerState::Running;
+            live.health = self.spec.gate.as_ref().map(|_| Health::Starting);
             live.sockets = sockets;
             live.address = Some(address);
             live.started_at = Some(Utc::now());
@@ -80,6 +89,40 @@ impl Container {
         }
         let this = Arc::clone(self);
         self.run(async move { this.live_on().await });
+        if let Some(gate) = self.spec.gate.clone() {
+            let this = Arc::clone(self);
+            self.run(async move { this.watch(&gate).await });
+        }
+    }
+
+    /// Runs the gate's program, on this machine, and says what it says.
+    async fn watch(&self, gate: &Gate) {
+        let words = gate
+            .command
+            .iter()
+            .map(|word| match word.strip_prefix(&gate.mounted_at) {
+                Some(inside) => format!("{}{inside}", gate.folder.display()),
+                None => word.clone(),
+            });
+        let words: Vec<String> = words.collect();
+        let [program, arguments @ ..] = words.as_slice() else {
+            return;
+        };
+        loop {
+            tokio::time::sleep(BETWEEN_CHECKS).await;
+            let mut check = tokio::process::Command::new(program);
+            check.args(arguments).kill_on_drop(true);
+            check.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let healthy = check.status().await.is_ok_and(|status| status.success());
+            let health = if healthy { Health::Healthy } else { Health::Unhealthy };
+            self.live.send_if_modified(|live| {
+                let runs = live.state.is_running();
+                if runs {
+                    live.health = Some(health);
+                }
+                runs
+            });
+        }
     }
 
     async fn live_on(&self) {
@@ -104,6 +147,7 @@ impl Container {
                     exit,
                     finished_at: Some(Utc::now()),
                 };
+                live.health = None;
                 live.sockets.clear();
                 live.address = None;
             }
@@ -190,6 +234,7 @@ impl Container {
             deployment: self.spec.deployment,
             restart_seq: self.spec.restart_seq,
             state: live.state,
+            health: live.health,
             address: live.address,
             port: self.spec.port,
             created_at: Some(live.created_at),

@@ -1,0 +1,238 @@
+//! The engine's end: a folder for each gate.
+
+use std::{
+    fs::{self, Permissions},
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use crate::State;
+
+const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gate"));
+/// The program's name in a gate's folder.
+const PROGRAM_NAME: &str = "gate";
+const STATE_NAME: &str = "state";
+/// Where the program itself is kept; gates have links to it.
+const PROGRAMS: &str = "programs";
+
+/// How every gate begins: a container that was never healthy is hidden, so there is nothing to tell.
+const NEW: State = State {
+    open: false,
+    told: true,
+};
+
+/// All gates of an engine. Whatever it does may be done twice.
+#[derive(Debug, Clone)]
+pub struct Gates {
+    root: PathBuf,
+    program: PathBuf,
+}
+
+impl Gates {
+    /// Gates in this folder, which is made if need be. Any user of any container must be able to read there, so it must not be in a
+    /// folder that others may not pass through.
+    pub fn at(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        make_folder(&root)?;
+        let programs = root.join(PROGRAMS);
+        make_folder(&programs)?;
+        let mut hasher = DefaultHasher::new();
+        PROGRAM.hash(&mut hasher);
+        let program = programs.join(format!("{:016x}", hasher.finish()));
+        if !program.exists() {
+            write_whole(&program, PROGRAM, 0o555)?;
+        }
+        Ok(Self { root, program })
+    }
+
+    /// Makes a gate, closed; one that is there stays as it is. Gives its folder.
+    pub fn make(&self, name: &str) -> io::Result<PathBuf> {
+        let folder = self.folder(name);
+        make_folder(&folder)?;
+        let program = folder.join(PROGRAM_NAME);
+        // A link shares its pages in memory with all the others.
+        match fs::hard_link(&self.program, &program) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(_) => write_whole(&program, PROGRAM, 0o555)?,
+        }
+        if self.state(name)?.is_none() {
+            self.set(name, NEW)?;
+        }
+        Ok(folder)
+    }
+
+    /// What a gate says; none if there is no such gate.
+    pub fn state(&self, name: &str) -> io::Result<Option<State>> {
+        match fs::read_to_string(self.folder(name).join(STATE_NAME)) {
+            Ok(words) => Ok(State::read(words.trim_end())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes what a gate says. Whoever reads meanwhile reads the old or the new.
+    pub fn set(&self, name: &str, state: State) -> io::Result<()> {
+        let words = format!("{}\n", state.words());
+        write_whole(&self.folder(name).join(STATE_NAME), words.as_bytes(), 0o444)
+    }
+
+    /// When a gate was last changed; none if there is no such gate.
+    pub fn changed(&self, name: &str) -> Option<SystemTime> {
+        let file = fs::metadata(self.folder(name).join(STATE_NAME));
+        file.and_then(|file| file.modified()).ok()
+    }
+
+    /// All gates.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            if !matches!(name.as_str(), "" | PROGRAMS) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a gate; fine when it is gone.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_dir_all(self.folder(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}
+
+/// A folder that any user may look into, whatever the mask of this process.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
+/// Writes a file beside its place and then puts it there.
+fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::write(&beside, content)?;
+    fs::set_permissions(&beside, Permissions::from_mode(mode))?;
+    fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        process::{Child, Command},
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    const OPEN: State = State { open: true, told: true };
+
+    fn gates() -> (tempfile::TempDir, Gates) {
+        let folder = tempfile::tempdir().unwrap();
+        let gates = Gates::at(folder.path().join("gates")).unwrap();
+        (folder, gates)
+    }
+
+    fn ask(gate: &Path) -> Child {
+        let mut program = Command::new(gate.join("gate"));
+        program.arg(gate.join("state")).spawn().unwrap()
+    }
+
+    #[test]
+    fn what_is_news_is_told_at_once() {
+        let (_folder, gates) = gates();
+        let gate = gates.make("one").unwrap();
+        for (open, code) in [(true, 0), (false, 1)] {
+            gates.set("one", State { open, told: false }).unwrap();
+            let began = Instant::now();
+            assert_eq!(ask(&gate).wait().unwrap().code(), Some(code));
+            assert!(began.elapsed() < Duration::from_secs(10));
+        }
+    }
+
+    #[test]
+    fn what_is_no_news_is_told_when_it_changes() {
+        let (_folder, gates) = gates();
+        let gate = gates.make("one").unwrap();
+        let mut asked = ask(&gate);
+        assert_eq!(asked.try_wait().unwrap(), None, "a new gate has nothing to say");
+        gates.set("one", State { told: false, ..OPEN }).unwrap();
+        assert_eq!(asked.wait().unwrap().code(), Some(0));
+        gates.set("one", OPEN).unwrap();
+        let mut asked = ask(&gate);
+        assert_eq!(asked.try_wait().unwrap(), None);
+        gates
+            .set(
+                "one",
+                State {
+                    open: false,
+                    told: false,
+                },
+            )
+            .unwrap();
+        assert_eq!(asked.wait().unwrap().code(), Some(1));
+    }
+
+    #[test]
+    fn a_gate_that_cannot_be_read_is_closed() {
+        let (_folder, gates) = gates();
+        let gate = gates.make("one").unwrap();
+        fs::write(gate.join("other"), "ajar").unwrap();
+        for file in ["other", "none"] {
+            let ended = Command::new(gate.join("gate")).arg(gate.join(file)).status().unwrap();
+            assert_eq!(ended.code(), Some(1), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_gate_is_made_once_and_keeps_its_state() {
+        let (folder, gates) = gates();
+        gates.make("one").unwrap();
+        assert_eq!(gates.state("one").unwrap(), Some(NEW));
+        gates.set("one", OPEN).unwrap();
+        // Another engine comes.
+        let gates = Gates::at(folder.path().join("gates")).unwrap();
+        gates.make("one").unwrap();
+        assert_eq!(gates.state("one").unwrap(), Some(OPEN));
+        assert_eq!(gates.names().unwrap(), ["one"]);
+        gates.remove("one").unwrap();
+        gates.remove("one").unwrap();
+        assert_eq!(gates.names().unwrap(), [""; 0]);
+        assert_eq!(gates.state("one").unwrap(), None);
+    }
+
+    #[test]
+    fn any_user_may_read_and_run_it_and_nobody_may_change_it() {
+        let (_folder, gates) = gates();
+        let gate = gates.make("one").unwrap();
+        for (path, mode) in [("gate", 0o555), ("state", 0o444), ("", 0o755)] {
+            let found = fs::metadata(gate.join(path)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_program_needs_nothing_of_its_image() {
+        // A dynamic program names its loader in a header of the type 3 (PT_INTERP).
+        let at = |from: usize, len: usize| {
+            let bytes = PROGRAM[from..from + len].iter().rev();
+            bytes.fold(0_usize, |all, byte| all << 8 | usize::from(*byte))
+        };
+        let (table, size, count) = (at(0x20, 8), at(0x36, 2), at(0x38, 2));
+        assert_eq!(&PROGRAM[..4], b"\x7fELF");
+        assert!((0..count).all(|n| at(table + n * size, 4) != 3), "it has a loader");
+    }
+}
