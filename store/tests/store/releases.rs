@@ -130,8 +130,18 @@ async fn a_candidate_that_was_found_unfit_is_not_promoted() {
             .unwrap();
         let keeper = db.keep(app.id).await;
         let failure = Failure::new(FailureCode::NotListening, "it does not listen", "listen on $PORT");
-        assert!(db.store.fail_candidate(keeper, (app.id, release.id), &failure).await.unwrap());
-        assert!(!db.store.fail_candidate(keeper, (app.id, release.id), &failure).await.unwrap());
+        assert!(
+            db.store
+                .fail_candidate(keeper, (app.id, release.id), &failure)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !db.store
+                .fail_candidate(keeper, (app.id, release.id), &failure)
+                .await
+                .unwrap()
+        );
         assert!(!db.store.promote(keeper, app.id, release.id).await.unwrap());
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!(work.candidate_failure, Some(failure));

@@ -13,8 +13,8 @@ use windlass_domain::{
     release::ProcessCommand,
 };
 use windlass_store::{
-    AppRow, Claim, DeploymentRow, Event, InstanceRow, NewApp, NewDeployment, NewImage, NewInstance, NewRelease, Outcome,
-    ReleaseRow, Store, StoreOptions, Trigger, WorkerId,
+    AppRow, Claim, DeploymentRow, Event, InstanceRow, NewApp, NewDeployment, NewImage, NewInstance, NewRelease,
+    Outcome, ReleaseRow, Store, StoreOptions, Trigger, WorkerId,
 };
 
 pub const LEASE: Duration = Duration::from_secs(60);
