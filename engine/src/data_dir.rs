@@ -16,18 +16,27 @@ use crate::{config::Config, roles::Role};
 /// A probe ([`running_engine`]) may hold the lock for a moment; an engine holds it for good.
 const PROBES_END: Duration = Duration::from_secs(1);
 
-/// Held as long as the engine runs: one file for each of its roles, so that roles may run apart but none twice.
+/// Held as long as the engine runs: one file for each of its roles, so that roles may run apart.
 #[derive(Debug)]
 pub struct DataDirLock {
     _files: Vec<File>,
 }
 
-/// The roles that a second process must not have on one data directory, and the files that hold their process ids.
-fn locks(config: &Config) -> [(Role, PathBuf); 2] {
-    [
-        (Role::Api, config.pid_file()),
-        (Role::Worker, config.data_dir.join("windlassd-worker.pid")),
-    ]
+/// Workers that may run side by side on one data directory.
+const MAX_WORKERS: u32 = 8;
+
+/// The files that hold the process ids of those who have a role on this data directory: one API, several workers.
+fn locks(config: &Config, role: Role) -> Vec<PathBuf> {
+    match role {
+        Role::Api => vec![config.pid_file()],
+        Role::Worker => {
+            let further = (2..=MAX_WORKERS).map(|n| config.data_dir.join(format!("windlassd-worker-{n}.pid")));
+            std::iter::once(config.data_dir.join("windlassd-worker.pid"))
+                .chain(further)
+                .collect()
+        }
+        Role::Router => Vec::new(),
+    }
 }
 
 /// Makes the data directory and takes the locks of these roles.
@@ -41,11 +50,33 @@ pub fn open(config: &Config, roles: &[Role]) -> anyhow::Result<DataDirLock> {
     })?;
     // Others may pass through (PostgreSQL and the router run as other users), but not look.
     fs::set_permissions(path, fs::Permissions::from_mode(0o711))?;
-    let wanted = locks(config).into_iter().filter(|(role, _)| roles.contains(role));
-    let files = wanted
-        .map(|(_, file)| take(&file, path))
+    let alone = roles == [Role::Worker];
+    let files = roles
+        .iter()
+        .filter_map(|role| match locks(config, *role).as_slice() {
+            [] => None,
+            all if alone => Some(take_any(all, path)),
+            [first, ..] => Some(take(first, path)),
+        })
         .collect::<anyhow::Result<_>>()?;
     Ok(DataDirLock { _files: files })
+}
+
+/// A worker on its own may be one of several.
+fn take_any(files: &[PathBuf], path: &Path) -> anyhow::Result<File> {
+    let mut last = None;
+    for file in files {
+        match take(file, path) {
+            Err(error) => last = Some(error),
+            taken => return taken,
+        }
+    }
+    Err(last.expect("there is at least one file")).with_context(|| {
+        format!(
+            "{MAX_WORKERS} workers run on {} already, which is as many as may",
+            path.display()
+        )
+    })
 }
 
 fn take(pid_file: &Path, path: &Path) -> anyhow::Result<File> {
@@ -95,7 +126,7 @@ fn pause() {
 /// The process id of the engine that holds the data directory, if one does. Of roles that run apart it is that of the API, or else
 /// that of the worker. Fails when this user may not know.
 pub fn running_engine(config: &Config) -> anyhow::Result<Option<i32>> {
-    for (_, pid_file) in locks(config) {
+    for pid_file in [Role::Api, Role::Worker].map(|role| locks(config, role)).concat() {
         if let Some(pid) = holder(&pid_file)? {
             return Ok(Some(pid));
         }
@@ -145,12 +176,8 @@ mod tests {
         assert_eq!(running_engine(&config).unwrap(), None);
         let engine = open(&config, &ALL).unwrap();
         assert_eq!(running_engine(&config).unwrap(), i32::try_from(std::process::id()).ok());
-        assert!(
-            open(&config, &[Role::Worker])
-                .unwrap_err()
-                .to_string()
-                .contains("windlassd stop")
-        );
+        let second = open(&config, &ALL).unwrap_err().to_string();
+        assert!(second.contains("windlassd stop"), "{second}");
         let mode = fs::metadata(config.pid_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(engine);
@@ -158,12 +185,22 @@ mod tests {
     }
 
     #[test]
-    fn roles_may_run_apart_but_none_twice() {
+    fn roles_may_run_apart_and_there_is_one_api_but_several_workers() {
         let temp = tempfile::tempdir().unwrap();
         let config = config(temp.path());
         let _api = open(&config, &[Role::Api]).unwrap();
-        let _worker = open(&config, &[Role::Worker]).unwrap();
-        assert!(open(&config, &[Role::Worker]).is_err());
+        let mut workers: Vec<_> = (0..MAX_WORKERS)
+            .map(|_| open(&config, &[Role::Worker]).unwrap())
+            .collect();
+        assert!(open(&config, &[Role::Api]).is_err());
+        let full = open(&config, &[Role::Worker]).unwrap_err().to_string();
+        assert!(full.contains("8 workers run"), "{full}");
+        workers.remove(3);
+        workers.push(open(&config, &[Role::Worker]).unwrap());
+        assert!(
+            open(&config, &ALL).is_err(),
+            "a whole engine needs a data directory of its own"
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod roles;
 mod router_process;
 mod run;
 mod shutdown;
+mod socket;
 mod stop;
 
 use std::{
@@ -78,6 +79,11 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Look after the built-in router
+    Router {
+        #[command(subcommand)]
+        action: RouterAction,
+    },
     /// The router process; started by the engine
     #[command(hide = true)]
     RouterProcess,
@@ -87,6 +93,12 @@ enum Command {
 enum ConfigAction {
     /// Print every key with its value and origin, or every problem
     Check,
+}
+
+#[derive(Subcommand)]
+enum RouterAction {
+    /// Have a new router process take over from the one that runs, without losing a request
+    Restart,
 }
 
 fn main() -> ExitCode {
@@ -149,6 +161,9 @@ fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Doctor { json }) => doctor::run(&load(file)?.config, json),
         Some(Command::SetupToken) => run::setup_token(&load(file)?.config),
         Some(Command::Stop { all }) => stop::run(&load(file)?.config, all),
+        Some(Command::Router {
+            action: RouterAction::Restart,
+        }) => router_process::restart(&load(file)?.config),
         Some(Command::RouterProcess) => router_process::serve(),
     }
 }

@@ -3,7 +3,8 @@
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail, ensure};
-use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+use sd_notify::NotifyState;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use windlass_api::{ApiConfig, ApiState};
 use windlass_builder::Builder;
@@ -17,7 +18,7 @@ use windlass_worker::{Edge, Worker, WorkerConfig, WorkerParts};
 use crate::{
     config::{Config, RouterKind},
     data_dir, docker,
-    edge::{BuiltinEdge, TraefikEdge},
+    edge::{self, BuiltinEdge, TraefikEdge},
     logging, master_key,
     postgres::EmbeddedPostgres,
     readiness::{Dependencies, RuntimeSlot},
@@ -104,13 +105,13 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
     let runtime: RuntimeSlot = Arc::default();
     let repositories = repositories(config)?;
     if roles.contains(&Role::Router) && config.router == RouterKind::Builtin {
-        tokio::select! {
+        let router = tokio::select! {
             () = token.cancelled() => return Ok(()),
             ensured = router_process::ensure(config) => ensured?,
-        }
+        };
         let supervised = (config.clone(), token.clone());
         tasks.spawn(async move {
-            router_process::supervise(supervised.0, supervised.1).await;
+            router_process::supervise(router, supervised.0, supervised.1).await;
             Ok(())
         });
     }
@@ -134,7 +135,9 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
         tasks.spawn(worker(parts, token.clone()));
     }
     tracing::info!(api = config.api_public_url, base_domain = %config.base_domain, "ready");
+    crate::socket::tell_systemd(&[NotifyState::Ready]);
     let result = until_end(&mut tasks, token).await;
+    crate::socket::tell_systemd(&[NotifyState::Stopping]);
     store.close().await;
     result
 }
@@ -234,12 +237,7 @@ async fn spawn_api(
     readiness: Dependencies,
     token: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.api_listen).await.with_context(|| {
-        format!(
-            "the API cannot listen on {}; free the port, or set api.listen to another address",
-            config.api_listen
-        )
-    })?;
+    let listener = crate::socket::api(config).await?;
     let api_config = ApiConfig {
         base_domain: config.base_domain.clone(),
         public_url: config.api_public_url.parse().context("api.public_url")?,
@@ -278,14 +276,15 @@ async fn worker(
         }
     };
     let builder = Builder::new(docker.docker().clone(), docker::builder_config(&config)?);
-    let runtime: Arc<dyn Runtime> = Arc::new(docker);
+    let runtime: Arc<dyn Runtime> = Arc::new(docker.clone());
     *slot.write().expect("no holder of this lock panics") = Some(runtime.clone());
+    let entrypoints = config.traefik_entrypoints.clone();
     let edge: Arc<dyn Edge> = match config.router {
-        RouterKind::Builtin => Arc::new(BuiltinEdge::new(
-            config.router_socket(),
-            config.traefik_entrypoints.clone(),
-        )),
-        RouterKind::Traefik => Arc::new(TraefikEdge::new(config.traefik_entrypoints.clone())),
+        RouterKind::Builtin => Arc::new(BuiltinEdge::new(config.router_socket(), entrypoints)),
+        RouterKind::Traefik => {
+            let gates = edge::gates(&config, &docker).await?;
+            Arc::new(TraefikEdge::new(entrypoints, gates, runtime.clone()))
+        }
     };
     let config = WorkerConfig {
         base_domain: config.base_domain.clone(),
@@ -294,6 +293,7 @@ async fn worker(
         network_pool: config.network_pool,
         engine_id,
         lease: config.lease,
+        builds: config.concurrent_builds,
         keep_releases: config.keep_releases,
     };
     let parts = WorkerParts {

@@ -1,16 +1,50 @@
-//! Takes deployments from the queue.
+//! Takes deployments from the queue, as many as this worker has room for. What waits stays in the queue, where it is shared out
+//! fairly and where any other worker may take it.
 
 use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use windlass_store::{Claim, Wanted};
 
 use crate::{context::Shared, deploy};
 
 /// How often the queue is looked at when no notification comes.
 const POLL: Duration = Duration::from_secs(2);
+/// Deployments that are carried through at a time, builds included: most of their time they wait for Docker.
+const AT_ONCE: usize = 32;
 
-/// Claims whatever can be claimed, whenever the database notifies or the clock says so.
+/// What this worker still has room for.
+struct Room {
+    all: Arc<Semaphore>,
+    builds: Arc<Semaphore>,
+}
+
+impl Room {
+    fn wanted(&self) -> Option<Wanted> {
+        match (self.all.available_permits(), self.builds.available_permits()) {
+            (0, _) => None,
+            (_, 0) => Some(Wanted::Built),
+            _ => Some(Wanted::Any),
+        }
+    }
+
+    /// Only this loop takes, so that what it saw is still there.
+    fn take(&self, claim: &Claim) -> Vec<OwnedSemaphorePermit> {
+        let build = claim.is_build().then_some(&self.builds);
+        let taken = std::iter::once(&self.all).chain(build);
+        taken.filter_map(|room| room.clone().try_acquire_owned().ok()).collect()
+    }
+}
+
+/// Claims whatever can be claimed, whenever the database notifies, a deployment ends or the clock says so.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    let builds = usize::try_from(shared.config.builds).unwrap_or(1).max(1);
+    let room = Room {
+        all: Arc::new(Semaphore::new(AT_ONCE.max(2 * builds))),
+        builds: Arc::new(Semaphore::new(builds)),
+    };
     while !shared.shutdown.is_cancelled() {
-        claim_all(&shared).await;
+        claim_all(&shared, &room).await;
         tokio::select! {
             () = shared.shutdown.cancelled() => {}
             () = shared.work_waits.notified() => {}
@@ -19,14 +53,20 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-async fn claim_all(shared: &Arc<Shared>) {
-    while !shared.shutdown.is_cancelled() {
-        match shared.store.claim_deployment(shared.id, shared.config.lease).await {
+async fn claim_all(shared: &Arc<Shared>, room: &Room) {
+    while let Some(wanted) = room.wanted().filter(|_| !shared.shutdown.is_cancelled()) {
+        match shared
+            .store
+            .claim_deployment(shared.id, shared.config.lease, wanted)
+            .await
+        {
             Ok(Some(claim)) => {
+                let taken = room.take(&claim);
                 let own = shared.clone();
                 shared.tasks.spawn(async move {
                     deploy::run(&own, claim).await;
-                    // The next one of the same app may go on.
+                    drop(taken);
+                    // There is room for another one, and one of the same app may go on.
                     own.work_waits.notify_one();
                 });
             }

@@ -28,6 +28,8 @@ pub struct WorkerConfig {
     pub engine_id: String,
     /// After this a silent worker's work is taken over.
     pub lease: Duration,
+    /// Deployments that are built at a time.
+    pub builds: u32,
     /// Releases of an app whose images are kept.
     pub keep_releases: u32,
 }
@@ -186,7 +188,7 @@ async fn watch_runtime(shared: Arc<Shared>) {
             }
             Err(error) => {
                 tracing::warn!(error = %error, "no events from the container runtime");
-                pause = (pause * 2).min(Duration::from_secs(2));
+                pause = (pause * 2).min(Duration::from_millis(800));
             }
         }
         tokio::select! {

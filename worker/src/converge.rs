@@ -69,7 +69,7 @@ async fn wake_every_app(shared: &Arc<Shared>) {
         Ok(apps) => apps.into_iter().for_each(|app| shared.converger.wake(app)),
         Err(error) => tracing::warn!(error = %error, "cannot list the apps to look after"),
     }
-    if let Err(error) = shared.routes.verify().await {
+    if let Err(error) = shared.routes.publish().await {
         tracing::warn!(error = format!("{error:#}"), "the route table could not be handed over");
     }
 }

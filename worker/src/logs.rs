@@ -230,6 +230,7 @@ async fn flush(store: &Store, redactor: &Redactor, origin: &mut Origin, batch: &
         instance_name: origin.name.clone(),
         process: origin.process.clone(),
         lines: batch.drain(..).map(|line| new_line(redactor, &line)).collect(),
+        from_ns: origin.cursor_ns,
         cursor_ns: cursor,
         max_lines: KEEP_LINES,
     };

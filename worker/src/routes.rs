@@ -9,6 +9,9 @@ use windlass_store::Store;
 
 use crate::{Edge, WorkerConfig};
 
+/// How often a table is made anew because the edge has a newer one.
+const OVERTAKEN: u32 = 5;
+
 /// Builds the route table from rows and hands it over whole.
 pub(crate) struct RoutePublisher {
     store: Store,
@@ -31,34 +34,48 @@ impl RoutePublisher {
     /// Brings the edge to what the rows say now; does nothing when it has that already. Returns when requests are routed by it.
     pub(crate) async fn publish(&self) -> anyhow::Result<()> {
         let mut acknowledged = self.acknowledged.lock().await;
-        let routes = self.routes().await?;
-        if acknowledged.as_ref().is_some_and(|table| table.routes == routes) {
+        if let Some(table) = acknowledged.as_ref()
+            && table.routes == self.routes().await?
+            && self.edge_has(table).await?
+        {
             return Ok(());
         }
-        let table = RouteTable {
-            generation: self.store.next_route_generation().await?,
-            routes,
-        };
-        self.edge.apply(&table).await.context("the route table was not taken")?;
-        tracing::debug!(
-            generation = table.generation,
-            routes = table.routes.len(),
-            "route table applied"
-        );
-        *acknowledged = Some(table);
-        Ok(())
-    }
-
-    /// As [`Self::publish`], but first asks the edge what it has: it may have been started anew, without its last table.
-    pub(crate) async fn verify(&self) -> anyhow::Result<()> {
-        let has = self.edge.generation().await?;
-        {
-            let mut acknowledged = self.acknowledged.lock().await;
-            if has.is_some() && acknowledged.as_ref().map(|table| table.generation) != has {
-                *acknowledged = None;
+        let mut tries = 0..OVERTAKEN;
+        loop {
+            // The number first, then the rows: of two workers' tables, the one with the higher number has seen all that the other has.
+            let table = RouteTable {
+                generation: self.store.next_route_generation().await?,
+                routes: self.routes().await?,
+            };
+            match self.edge.apply(&table).await {
+                Ok(()) => {
+                    tracing::debug!(
+                        generation = table.generation,
+                        routes = table.routes.len(),
+                        "route table applied"
+                    );
+                    *acknowledged = Some(table);
+                    return Ok(());
+                }
+                // Another worker was faster, or the database is older than the edge: it was restored.
+                Err(_) if self.has_newer(&table).await? && tries.next().is_some() => {}
+                Err(error) => return Err(error).context("the route table was not taken"),
             }
         }
-        self.publish().await
+    }
+
+    async fn edge_has(&self, table: &RouteTable) -> anyhow::Result<bool> {
+        let has = self.edge.generation().await?;
+        Ok(has.is_none_or(|generation| generation == table.generation))
+    }
+
+    /// Whether the edge has a newer table than this one; then the numbers go on from there.
+    async fn has_newer(&self, table: &RouteTable) -> anyhow::Result<bool> {
+        let Some(has) = self.edge.generation().await?.filter(|has| *has > table.generation) else {
+            return Ok(false);
+        };
+        self.store.raise_route_generation(has).await?;
+        Ok(true)
     }
 
     async fn routes(&self) -> anyhow::Result<Vec<Route>> {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use uuid::Uuid;
-use windlass_domain::{AppId, Failure, LogSource, ProcessSpec, release::ProcessCommand};
-use windlass_store::{Claim, NewImage, NewRelease, Outcome, ReleaseRow, Store, WorkerId};
+use windlass_domain::{AppId, Failure, InstanceId, LogSource, ProcessSpec, release::ProcessCommand};
+use windlass_store::{
+    Claim, InstanceRow, NewImage, NewInstance, NewRelease, Outcome, ReleaseRow, Store, Wanted, WorkerId,
+};
 
 use crate::support::eventually;
 
@@ -18,13 +20,34 @@ pub struct Work {
 pub async fn claim(store: &Store) -> Work {
     let claim = eventually("a deployment can be claimed", || async {
         let worker = WorkerId(Uuid::now_v7());
-        store.claim_deployment(worker, Duration::from_secs(60)).await.unwrap()
+        store.claim_deployment(worker, Duration::from_secs(60), Wanted::Any).await.unwrap()
     })
     .await;
     Work {
         store: store.clone(),
         claim,
     }
+}
+
+/// The worker that holds the app's lease from now on.
+pub async fn keep(store: &Store, app: AppId) -> WorkerId {
+    let keeper = WorkerId(Uuid::from_u128(1));
+    assert!(store.lease_app(app, keeper, Duration::from_secs(60)).await.unwrap());
+    keeper
+}
+
+/// An instance that is being started.
+pub async fn start(store: &Store, release: &ReleaseRow, process: &str) -> InstanceRow {
+    let new = NewInstance {
+        id: InstanceId::generate(),
+        app: release.app,
+        release: release.id,
+        process: process.parse().unwrap(),
+        n: 1,
+        restart_seq: 0,
+    };
+    let keeper = keep(store, release.app).await;
+    store.insert_instance(keeper, new).await.unwrap().unwrap()
 }
 
 impl Work {
@@ -42,6 +65,22 @@ impl Work {
 
     /// Makes a release of it, live.
     pub async fn succeed(self) -> ReleaseRow {
+        let release = self.release().await;
+        let (id, attempt) = (self.claim.deployment.id, self.claim.attempt);
+        assert!(self.store.set_candidate(id, attempt, release.id).await.unwrap());
+        let keeper = keep(&self.store, self.app()).await;
+        assert!(self.store.promote(keeper, self.app(), release.id).await.unwrap());
+        self.finish(Outcome::Succeeded).await;
+        release
+    }
+
+    /// Makes a release of it that never becomes live.
+    pub async fn fail_with_release(self, failure: Failure) {
+        self.release().await;
+        self.fail(failure).await;
+    }
+
+    async fn release(&self) -> ReleaseRow {
         let (id, attempt) = (self.claim.deployment.id, self.claim.attempt);
         let image = NewImage {
             reference: format!("windlass/test:{id}"),
@@ -64,11 +103,7 @@ impl Work {
             settings: self.claim.app.settings.clone(),
             description: "made by a test".to_owned(),
         };
-        let release = self.store.record_release(id, attempt, release).await.unwrap().unwrap();
-        assert!(self.store.set_candidate(id, attempt, release.id).await.unwrap());
-        assert!(self.store.promote(self.app(), release.id).await.unwrap());
-        self.finish(Outcome::Succeeded).await;
-        release
+        self.store.record_release(id, attempt, release).await.unwrap().unwrap()
     }
 
     pub async fn fail(self, failure: Failure) {

@@ -9,7 +9,7 @@ use super::{
     images::image_of,
     lease::in_time,
     progress::conclude,
-    types::{Claim, Heartbeat, Outcome, WorkerId},
+    types::{Claim, Heartbeat, Outcome, Wanted, WorkerId},
 };
 use crate::{
     AppRow, DeploymentRow, Event, ReleaseRow, Store, StoreError,
@@ -29,14 +29,19 @@ impl Store {
     /// Takes a deployment whose worker let its lease expire, or else the oldest that waits, of the team that has least under way; but
     /// never a second one of an app. Before
     /// that, those that wait behind a newer one are superseded. One that cannot be read is failed and left. All times are those of the database's clock.
-    pub async fn claim_deployment(&self, worker: WorkerId, lease: Duration) -> Result<Option<Claim>, StoreError> {
+    pub async fn claim_deployment(
+        &self,
+        worker: WorkerId,
+        lease: Duration,
+        wanted: Wanted,
+    ) -> Result<Option<Claim>, StoreError> {
         let mut race = 1;
         while race <= RACES {
-            match self.try_claim(worker, lease).await {
+            match self.try_claim(worker, lease, wanted).await {
                 // Another worker took a deployment of the same app,
                 Err(StoreError::Internal(error)) if Constraint::violated(&error) == Some(Constraint::OneRunning) => {}
                 // or holds the lock on what could be taken at this moment, and may leave it.
-                Ok(Taken::Nothing) if self.is_claimable().await? => {}
+                Ok(Taken::Nothing) if self.is_claimable(wanted).await? => {}
                 Ok(Taken::Unreadable) => continue,
                 Ok(Taken::Nothing) => return Ok(None),
                 Ok(Taken::Claim(claim)) => return Ok(Some(*claim)),
@@ -48,24 +53,26 @@ impl Store {
         Ok(None)
     }
 
-    async fn is_claimable(&self) -> Result<bool, StoreError> {
+    async fn is_claimable(&self, wanted: Wanted) -> Result<bool, StoreError> {
         let claimable = sqlx::query_scalar!(
             r#"select exists (
                    select from deployments d
-                   where d.status = 'running' and d.lease_until < now()
-                      or d.status = 'pending'
-                         and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running')
-               ) as "claimable!""#
+                   where (d.status = 'running' and d.lease_until < now()
+                          or d.status = 'pending'
+                             and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
+                     and ($1 or d.image_id is not null or d.kind->>'type' not in ('push', 'fetch'))
+               ) as "claimable!""#,
+            wanted == Wanted::Any
         )
         .fetch_one(self.pool())
         .await?;
         Ok(claimable)
     }
 
-    async fn try_claim(&self, worker: WorkerId, lease: Duration) -> Result<Taken, StoreError> {
+    async fn try_claim(&self, worker: WorkerId, lease: Duration, wanted: Wanted) -> Result<Taken, StoreError> {
         let mut tx = self.begin().await?;
         supersede(&mut tx).await?;
-        let taken = match take_oldest(&mut tx, worker, lease).await? {
+        let taken = match take_oldest(&mut tx, worker, lease, wanted).await? {
             None => Taken::Nothing,
             Some(claimed) => match load_claim(&mut tx, &claimed).await {
                 Ok(claim) => Taken::Claim(Box::new(claim)),
@@ -232,6 +239,7 @@ async fn take_oldest(
     connection: &mut PgConnection,
     worker: WorkerId,
     lease: Duration,
+    wanted: Wanted,
 ) -> Result<Option<Claimed>, StoreError> {
     let taken = sqlx::query!(
         // Teams that have less under way go first: nobody waits behind the hundred deployments of somebody else. A lease that ran
@@ -242,9 +250,10 @@ async fn take_oldest(
              lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now())
          where id = (
              select d.id from deployments d
-             where d.status = 'running' and d.lease_until < now()
-                or d.status = 'pending'
-                   and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running')
+             where (d.status = 'running' and d.lease_until < now()
+                    or d.status = 'pending'
+                       and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
+               and ($3 or d.image_id is not null or d.kind->>'type' not in ('push', 'fetch'))
              order by d.status = 'pending',
                       (select count(*) from deployments r
                        where r.team_id = d.team_id and r.status = 'running' and r.lease_until >= now()),
@@ -253,7 +262,8 @@ async fn take_oldest(
          )
          returning id, app_id, deaths, faults",
         worker.0,
-        lease.as_secs_f64()
+        lease.as_secs_f64(),
+        wanted == Wanted::Any
     )
     .fetch_optional(&mut *connection)
     .await?;

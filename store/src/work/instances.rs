@@ -176,7 +176,7 @@ impl Store {
     }
 
     /// What the router shall serve: each app with a live release and the healthy `web` instances of that release, with those of a
-    /// candidate that were admitted. An app without any is there too, for the router to answer 503.
+    /// candidate that were admitted, unless it was found unfit. An app without any is there too, for the router to answer 503.
     pub async fn routed_apps(&self) -> Result<Vec<(AppName, Vec<Upstream>)>, StoreError> {
         let rows = sqlx::query!(
             r#"select a.name, i.id as "instance?", i.address as "address?"
@@ -184,7 +184,8 @@ impl Store {
                join app_states s on s.app_id = a.id
                left join instances i
                  on i.app_id = a.id and i.process = 'web'
-                and (i.release_id = s.live_release_id or i.admitted and i.release_id = s.candidate_release_id)
+                and (i.release_id = s.live_release_id
+                      or i.admitted and i.release_id = s.candidate_release_id and s.candidate_failure is null)
                 and i.state = 'healthy' and i.address is not null
                where s.live_release_id is not null and a.deleting_at is null
                order by a.name, i.n, i.id"#
@@ -212,5 +213,16 @@ impl Store {
             .fetch_one(self.pool())
             .await?;
         u64::try_from(next).map_err(unreadable)
+    }
+
+    /// Makes the numbers of tables go on behind this one, if they are not that far.
+    pub async fn raise_route_generation(&self, beyond: u64) -> Result<(), StoreError> {
+        sqlx::query_scalar!(
+            r#"select setval('route_generation', greatest(nextval('route_generation'), $1)) as "value!""#,
+            i64::try_from(beyond).map_err(unreadable)?
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(())
     }
 }

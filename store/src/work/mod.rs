@@ -15,6 +15,6 @@ mod watch;
 
 pub use types::{
     AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog,
-    Outcome, RunLogBatch, WorkerId,
+    Outcome, RunLogBatch, Wanted, WorkerId,
 };
 pub use watch::WatchedRelease;

@@ -156,7 +156,16 @@ impl Store {
 }
 
 /// The instances of other releases now drain and then go: steps of the deployment that made this one live, though it succeeds before.
+/// What of earlier releases is still on its way out goes on as part of it.
 async fn begin_departure(connection: &mut PgConnection, app: AppId, release: ReleaseId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update deployment_steps t set finished_at = now(), outcome = 'abandoned'
+         from deployments d
+         where d.id = t.deployment_id and d.app_id = $1 and t.step in ('drain', 'retire') and t.finished_at is null",
+        app.uuid()
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         "insert into deployment_steps (deployment_id, team_id, step, attempt)
          select d.id, d.team_id, 'drain', d.attempt

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use windlass_domain::AppId;
 
-use super::types::RunLogBatch;
+use super::types::{NewRunLog, RunLogBatch};
 use crate::{Event, Store, StoreError, events::notify, text::storable};
 
 /// An app's log is trimmed each time that it grew by this part of its bound.
@@ -11,13 +11,14 @@ const SLACK: u32 = 10;
 
 impl Store {
     /// Records lines together with how far the log is collected now. A batch that was recorded before is left out, so that an
-    /// uncertain write can be repeated. Lines of one app become visible in the order of their ids.
+    /// uncertain write can be repeated; of one that was recorded in part (two workers may read one log for a moment) only the rest
+    /// is. Lines of one app become visible in the order of their ids.
     pub async fn append_run_log(&self, batch: &RunLogBatch) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        if !advance(&mut tx, batch).await? {
+        let Some(recorded_ns) = advance(&mut tx, batch).await? else {
             return Ok(());
-        }
-        insert_lines(&mut tx, batch).await?;
+        };
+        insert_lines(&mut tx, batch, recorded_ns).await?;
         let trim = self.needs_trim(batch).await;
         if trim {
             trim_log(&mut tx, batch.app, batch.max_lines).await?;
@@ -49,30 +50,39 @@ fn count_lines(batch: &RunLogBatch) -> u32 {
     u32::try_from(batch.lines.len()).unwrap_or(u32::MAX)
 }
 
-/// Moves the cursor; false: the batch was recorded before, or the instance is gone. The lock on the app keeps its lines in
-/// order: a reader that continues after a line must not miss one with a smaller id that is committed later.
-async fn advance(connection: &mut PgConnection, batch: &RunLogBatch) -> Result<bool, sqlx::Error> {
+/// Moves the cursor and returns where it was; none: the batch was recorded before, or the instance is gone. The lock on the app
+/// keeps its lines in order: a reader that continues after a line must not miss one with a smaller id that is committed later.
+async fn advance(connection: &mut PgConnection, batch: &RunLogBatch) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query!(
         "select app_id from app_states where app_id = $1 for no key update",
         batch.app.uuid()
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let done = sqlx::query!(
-        "update instances set log_cursor_ns = $3 where id = $1 and app_id = $2 and log_cursor_ns < $3",
+    sqlx::query_scalar!(
+        r#"with before as (
+               select id, log_cursor_ns from instances
+               where id = $1 and app_id = $2 and log_cursor_ns < $3 for no key update
+           )
+           update instances i set log_cursor_ns = $3 from before where i.id = before.id
+           returning before.log_cursor_ns as "recorded!""#,
         batch.instance.uuid(),
         batch.app.uuid(),
         batch.cursor_ns
     )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(connection)
+    .await
 }
 
-async fn insert_lines(connection: &mut PgConnection, batch: &RunLogBatch) -> Result<(), sqlx::Error> {
-    let times: Vec<_> = batch.lines.iter().map(|line| line.at).collect();
-    let streams: Vec<String> = batch.lines.iter().map(|line| line.stream.clone()).collect();
-    let texts: Vec<String> = batch.lines.iter().map(|line| storable(&line.text)).collect();
+async fn insert_lines(connection: &mut PgConnection, batch: &RunLogBatch, recorded_ns: i64) -> Result<(), sqlx::Error> {
+    // The two streams of a container are stamped apart, so among one collector's lines a later one may be older: only what somebody
+    // else recorded is told apart by time.
+    let contested = recorded_ns != batch.from_ns;
+    let is_new = |line: &&NewRunLog| !contested || line.at.timestamp_nanos_opt().is_none_or(|at| at > recorded_ns);
+    let lines: Vec<_> = batch.lines.iter().filter(is_new).collect();
+    let times: Vec<_> = lines.iter().map(|line| line.at).collect();
+    let streams: Vec<String> = lines.iter().map(|line| line.stream.clone()).collect();
+    let texts: Vec<String> = lines.iter().map(|line| storable(&line.text)).collect();
     sqlx::query!(
         "insert into run_log (app_id, team_id, at, process, instance, stream, text)
          select a.id, a.team_id, line.at, $2, $3, line.stream, line.text

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 use windlass_domain::{
-    AppId, AppName, AppSettings, CommitSha, DeploymentId, Failure, HealthCheck, ImageId, InstanceId, ProcessSpec,
+    AppId, AppName, AppSettings, CommitSha, DeploymentId, DeploymentKind, Failure, HealthCheck, ImageId, InstanceId, ProcessSpec,
     ProcessType, ReleaseId, Step,
 };
 
@@ -15,6 +15,26 @@ use crate::{AppRow, DeploymentRow, InstanceRow, ReleaseRow};
 /// One process that works; a new one at each start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub Uuid);
+
+/// Which deployments a worker has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Any.
+    Any,
+    /// Only those that are not to be built, or were built already: they need no slot for a build.
+    Built,
+}
+
+impl Claim {
+    /// Whether there is something to build.
+    pub fn is_build(&self) -> bool {
+        let from_source = matches!(
+            self.deployment.kind,
+            DeploymentKind::Push { .. } | DeploymentKind::Fetch { .. }
+        );
+        from_source && self.image.is_none()
+    }
+}
 
 /// A deployment that is ours for as long as its lease is renewed.
 #[derive(Debug, Clone)]
@@ -201,6 +221,8 @@ pub struct RunLogBatch {
     pub process: ProcessType,
     /// The lines, oldest first.
     pub lines: Vec<NewRunLog>,
+    /// How far it was collected before it, as the collector knows it.
+    pub from_ns: i64,
     /// How far the log is collected with this batch, in nanoseconds since 1970. A batch that does not go beyond what is
     /// recorded was recorded before, and is left out.
     pub cursor_ns: i64,

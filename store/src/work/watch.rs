@@ -1,17 +1,17 @@
 //! Releases that went live a moment ago and are watched: what they did, and the way back to the last good one.
 
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use windlass_domain::{
-    AppId, AppName, AppSettings, DeploymentId, DeploymentKind, InstanceId, LogSource, ReleaseId, ReleaseVersion, Watch,
+    AppId, AppName, AppSettings, DeploymentId, DeploymentKind, InstanceId, LogSource, ReleaseId, ReleaseVersion,
+    TeamId, Watch,
 };
 
 use crate::{
-    Event, Store, StoreError,
+    NewDeployment, ReleaseRow, Store, StoreError, Trigger,
     deployment_log::append,
+    deployments::insert_deployment,
     error::{count, unreadable},
-    events::notify,
-    releases::version,
-    text::storable,
+    releases::{number, select_releases, version},
 };
 
 /// A live release within its watch window.
@@ -81,6 +81,14 @@ impl Store {
         reason: &str,
     ) -> Result<Option<DeploymentId>, StoreError> {
         let mut tx = self.begin().await?;
+        // In the order of all who ask for a deployment: first the app, which keeps its config vars and its deployments as they are.
+        let app = sqlx::query_scalar!(
+            "select id from apps where id = $1 and deleting_at is null for no key update",
+            watched.app.uuid()
+        );
+        if app.fetch_optional(&mut *tx).await?.is_none() {
+            return Ok(None);
+        }
         let judged = sqlx::query_scalar!(
             "update app_states s set watched_release_id = $2
              where app_id = $1 and live_release_id = $2 and watched_release_id is distinct from $2
@@ -92,23 +100,40 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(team) = judged else { return Ok(None) };
-        let (app, deployment) = (watched.app, DeploymentId::generate());
-        let kind = DeploymentKind::Rollback { to: watched.last_good };
         let message = format!("{} is rolled back by itself: {reason}", watched.version);
-        sqlx::query!(
-            "insert into deployments (id, team_id, app_id, kind, trigger, message) values ($1, $2, $3, $4, 'watch', $5)",
-            deployment.uuid(),
-            team,
-            app.uuid(),
-            Json(&kind) as _,
-            storable(&message)
-        )
-        .execute(&mut *tx)
-        .await?;
+        let asked = self
+            .ask_rollback(&mut tx, (TeamId::from_uuid(team), watched), &message)
+            .await?;
+        let Some(deployment) = asked else { return Ok(None) };
         let line = (LogSource::Windlass, format!(" !     {message}"));
         append(&mut tx, deployment, &[line]).await?;
-        notify(&mut tx, Event::Deployment { app, deployment }).await?;
         tx.commit().await?;
         Ok(Some(deployment))
+    }
+
+    /// The rollback as a user would ask for it: with the config vars of the release that it goes back to. They may be what was bad.
+    async fn ask_rollback(
+        &self,
+        connection: &mut PgConnection,
+        (team, watched): (TeamId, &WatchedRelease),
+        message: &str,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        let (app, to) = (watched.app, watched.last_good);
+        let target = select_releases!("where r.app_id = $1 and r.version = $2", app.uuid(), number(to))
+            .fetch_one(&mut *connection)
+            .await?;
+        let target = ReleaseRow::try_from(target)?;
+        self.restore_config(connection, app, target.config_version, None)
+            .await?;
+        let new = NewDeployment {
+            kind: DeploymentKind::Rollback { to },
+            trigger: Trigger::Watch,
+            reference: Some(to.to_string()),
+            commit: target.commit,
+            message: Some(message.to_owned()),
+            by: None,
+        };
+        let row = insert_deployment(connection, team, app, &new).await?;
+        Ok(row.map(|row| row.id))
     }
 }

@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use windlass_domain::{DeploymentKind, DeploymentStatus, ReleaseVersion, Step};
-use windlass_store::{CancelOutcome, Heartbeat, Outcome};
+use windlass_store::{CancelOutcome, Heartbeat, Outcome, Wanted};
 
 use crate::support::{LEASE, push, with_db, worker};
 
@@ -25,7 +25,7 @@ async fn eight_racing_claimers_get_one_running_deployment_of_each_app() {
         let claimers: Vec<_> = (0..8)
             .map(|_| {
                 let store = db.store.clone();
-                tokio::spawn(async move { store.claim_deployment(worker(), LEASE).await.unwrap() })
+                tokio::spawn(async move { store.claim_deployment(worker(), LEASE, Wanted::Any).await.unwrap() })
             })
             .collect();
         let mut apps = Vec::new();
@@ -52,7 +52,7 @@ async fn everything_is_deployed_exactly_once_however_many_work() {
                 tokio::spawn(async move {
                     let mut done = Vec::new();
                     while store.oldest_pending_age().await.unwrap().is_some() {
-                        let Some(claim) = store.claim_deployment(worker(), LEASE).await.unwrap() else {
+                        let Some(claim) = store.claim_deployment(worker(), LEASE, Wanted::Any).await.unwrap() else {
                             continue;
                         };
                         let (id, attempt) = (claim.deployment.id, claim.attempt);
@@ -189,7 +189,12 @@ async fn a_waiting_deployment_is_cancelled_at_once_and_a_running_one_by_its_work
 
         let running = db.push(&app).await;
         let me = worker();
-        let claim = db.store.claim_deployment(me, LEASE).await.unwrap().unwrap();
+        let claim = db
+            .store
+            .claim_deployment(me, LEASE, Wanted::Any)
+            .await
+            .unwrap()
+            .unwrap();
         let beat = || db.store.heartbeat(me, running.id, claim.attempt, LEASE);
         assert_eq!(
             beat().await.unwrap(),
@@ -231,7 +236,7 @@ async fn a_cancelled_deployment_whose_worker_died_is_still_finished() {
         let app = db.app("shop").await;
         let deployment = db.push(&app).await;
         db.store
-            .claim_deployment(worker(), Duration::ZERO)
+            .claim_deployment(worker(), Duration::ZERO, Wanted::Any)
             .await
             .unwrap()
             .unwrap();
@@ -252,7 +257,7 @@ async fn steps_are_kept_with_attempt_and_outcome() {
         let app = db.app("shop").await;
         let deployment = db.push(&app).await;
         db.store
-            .claim_deployment(worker(), Duration::ZERO)
+            .claim_deployment(worker(), Duration::ZERO, Wanted::Any)
             .await
             .unwrap()
             .unwrap();

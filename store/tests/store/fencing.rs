@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use windlass_domain::{DeploymentStatus, Failure, FailureCode, ReleaseId, Step};
-use windlass_store::{Heartbeat, NewRelease, Outcome, StoreError};
+use windlass_store::{Heartbeat, NewRelease, Outcome, StoreError, Wanted};
 
 use crate::support::{COMMIT, LEASE, new_image, with_db, worker};
 
@@ -11,7 +11,12 @@ async fn an_expired_lease_is_taken_over_and_the_stale_attempt_can_write_nothing(
         let app = db.app("shop").await;
         db.push(&app).await;
         let dead = worker();
-        let stale = db.store.claim_deployment(dead, Duration::ZERO).await.unwrap().unwrap();
+        let stale = db
+            .store
+            .claim_deployment(dead, Duration::ZERO, Wanted::Any)
+            .await
+            .unwrap()
+            .unwrap();
         let claim = db.claim().await.unwrap();
         assert_eq!((claim.deployment.id, claim.attempt), (stale.deployment.id, 2));
 
@@ -48,7 +53,11 @@ async fn a_late_heartbeat_keeps_what_nobody_else_took() {
         let app = db.app("shop").await;
         let deployment = db.push(&app).await;
         let me = worker();
-        db.store.claim_deployment(me, Duration::ZERO).await.unwrap().unwrap();
+        db.store
+            .claim_deployment(me, Duration::ZERO, Wanted::Any)
+            .await
+            .unwrap()
+            .unwrap();
         let held = db.store.heartbeat(me, deployment.id, 1, LEASE).await.unwrap();
         assert_eq!(
             held,
@@ -68,7 +77,7 @@ async fn the_next_attempt_finds_what_the_one_before_it_made() {
         db.push(&app).await;
         let first = db
             .store
-            .claim_deployment(worker(), Duration::ZERO)
+            .claim_deployment(worker(), Duration::ZERO, Wanted::Any)
             .await
             .unwrap()
             .unwrap();
@@ -162,7 +171,12 @@ async fn a_deployment_that_was_given_up_rests_and_its_old_holder_can_do_nothing(
         let app = db.app("shop").await;
         let id = db.push(&app).await.id;
         let me = worker();
-        let claim = db.store.claim_deployment(me, LEASE).await.unwrap().unwrap();
+        let claim = db
+            .store
+            .claim_deployment(me, LEASE, Wanted::Any)
+            .await
+            .unwrap()
+            .unwrap();
         let hour = Duration::from_secs(3600);
         assert!(db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
         assert!(!db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
@@ -201,7 +215,11 @@ async fn a_lease_is_not_waited_for_longer_than_a_database_may_hang() {
         let app = db.app("shop").await;
         let id = db.push(&app).await.id;
         let me = worker();
-        db.store.claim_deployment(me, LEASE).await.unwrap().unwrap();
+        db.store
+            .claim_deployment(me, LEASE, Wanted::Any)
+            .await
+            .unwrap()
+            .unwrap();
         let mut stuck = db.raw.begin().await.unwrap();
         sqlx::query("select from deployments, app_states for update")
             .execute(&mut *stuck)

@@ -1,4 +1,4 @@
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use windlass_domain::{InstanceId, LogSource, ProcessType};
 use windlass_store::{NewInstance, NewRunLog, RunLogBatch};
 
@@ -62,6 +62,7 @@ async fn instance(db: &Db, process: &str) -> (NewInstance, RunLogBatch) {
         instance_name: format!("{process}.1"),
         process: new.process.clone(),
         lines: Vec::new(),
+        from_ns: 0,
         cursor_ns: 0,
         max_lines: 50,
     };
@@ -118,6 +119,34 @@ async fn a_batch_that_is_sent_again_is_recorded_once() {
         );
         let (row, name) = db.store.live_instances().await.unwrap().remove(0);
         assert_eq!((row.id, row.log_cursor_ns, name.as_str()), (new.id, 42, "app-web"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_that_collect_one_log_record_each_line_once() {
+    with_db(|db| async move {
+        let (_, batch) = instance(&db, "web").await;
+        let all: Vec<NewRunLog> = lines(0..10)
+            .into_iter()
+            .zip(1..)
+            .map(|(line, second)| NewRunLog {
+                at: DateTime::from_timestamp(second, 0).unwrap(),
+                ..line
+            })
+            .collect();
+        let collected = |from: usize, to: usize| RunLogBatch {
+            lines: all[from..to].to_vec(),
+            from_ns: from as i64 * 1_000_000_000,
+            cursor_ns: to as i64 * 1_000_000_000,
+            ..batch.clone()
+        };
+        for (from, to) in [(0, 4), (2, 7), (0, 3), (4, 10), (7, 10)] {
+            db.store.append_run_log(&collected(from, to)).await.unwrap();
+        }
+        let kept = db.store.run_log_tail(db.team, batch.app, None, 100).await.unwrap();
+        let texts: Vec<_> = kept.into_iter().map(|row| row.text).collect();
+        assert_eq!(texts, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
     })
     .await;
 }

@@ -14,7 +14,7 @@ use windlass_domain::{
 };
 use windlass_store::{
     AppRow, Claim, DeploymentRow, Event, InstanceRow, NewApp, NewDeployment, NewImage, NewInstance, NewRelease,
-    Outcome, ReleaseRow, Store, StoreOptions, Trigger, WorkerId,
+    Outcome, ReleaseRow, Store, StoreOptions, Trigger, Wanted, WorkerId,
 };
 
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -146,7 +146,7 @@ impl Db {
     }
 
     pub async fn claim(&self) -> Option<Claim> {
-        self.store.claim_deployment(worker(), LEASE).await.unwrap()
+        self.store.claim_deployment(worker(), LEASE, Wanted::Any).await.unwrap()
     }
 
     pub async fn get(&self, deployment: &DeploymentRow) -> DeploymentRow {
@@ -178,14 +178,15 @@ impl Db {
     pub async fn go_live(&self, claim: &Claim, release: &ReleaseRow) {
         let (id, attempt) = (claim.deployment.id, claim.attempt);
         assert!(self.store.set_candidate(id, attempt, release.id).await.unwrap());
+        self.go_live_as_candidate(claim, release).await;
+    }
+
+    pub async fn go_live_as_candidate(&self, claim: &Claim, release: &ReleaseRow) {
+        let (id, attempt) = (claim.deployment.id, claim.attempt);
         let keeper = self.keep(claim.app.id).await;
         assert!(self.store.promote(keeper, claim.app.id, release.id).await.unwrap());
-        assert!(
-            self.store
-                .finish_deployment(id, attempt, Outcome::Succeeded)
-                .await
-                .unwrap()
-        );
+        let end = self.store.finish_deployment(id, attempt, Outcome::Succeeded).await;
+        assert!(end.unwrap());
     }
 
     /// A push that is live.
@@ -199,6 +200,11 @@ impl Db {
             .await
             .unwrap()
             .unwrap()
+    }
+
+    /// Turns the database's clock, or does something else that no function of the store does.
+    pub async fn raw_do(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&self.raw).await.unwrap();
     }
 
     /// Waits until a question to this database is answered with yes.

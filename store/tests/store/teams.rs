@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Debug};
 
-use windlass_domain::{InstanceId, LogSource, ProcessType, Secret};
-use windlass_store::{CancelOutcome, NewInstance, NewRunLog, Page, RollbackError, RunLogBatch, ScaleError};
+use windlass_domain::{InstanceId, InstanceState, LogSource, ProcessType, Secret};
+use windlass_store::{
+    CancelOutcome, InstanceEnd, NewInstance, NewRunLog, Page, RollbackError, RunLogBatch, ScaleError,
+};
 
 use crate::support::{Db, new_deployment, push, with_db};
 
@@ -42,6 +44,15 @@ async fn full_app(db: &Db) -> (windlass_store::AppRow, windlass_store::Deploymen
         restart_seq: 0,
     };
     db.start(instance.clone()).await;
+    set_state(db, instance.id, InstanceState::Healthy).await;
+    for _ in 0..3 {
+        let ended = NewInstance {
+            id: InstanceId::generate(),
+            ..instance.clone()
+        };
+        db.start(ended.clone()).await;
+        set_state(db, ended.id, InstanceState::Crashed).await;
+    }
     let line = NewRunLog {
         at: chrono::Utc::now(),
         stream: "stdout".to_owned(),
@@ -53,6 +64,7 @@ async fn full_app(db: &Db) -> (windlass_store::AppRow, windlass_store::Deploymen
         instance_name: "shop-web-v2-1".to_owned(),
         process: instance.process,
         lines: vec![line],
+        from_ns: 0,
         cursor_ns: 1,
         max_lines: 100,
     };
@@ -66,6 +78,11 @@ async fn full_app(db: &Db) -> (windlass_store::AppRow, windlass_store::Deploymen
         .await
         .unwrap();
     (app, deployment)
+}
+
+async fn set_state(db: &Db, instance: InstanceId, state: InstanceState) {
+    let end = InstanceEnd::default();
+    assert!(db.store.set_instance_state(instance, state, end).await.unwrap());
 }
 
 async fn reads(db: &Db, team: windlass_domain::TeamId) -> Vec<Asked> {
@@ -124,6 +141,17 @@ async fn reads(db: &Db, team: windlass_domain::TeamId) -> Vec<Asked> {
             Vec::is_empty,
         ),
         asked("formation", store.formation(team, id).await.unwrap(), Vec::is_empty),
+        asked(
+            "quantities",
+            store.quantities(team, id).await.unwrap(),
+            BTreeMap::is_empty,
+        ),
+        asked("crash_loops", store.crash_loops(team, id).await.unwrap(), Vec::is_empty),
+        asked(
+            "last_starts",
+            store.last_starts(team, id, &ProcessType::web(), 9).await.unwrap(),
+            Vec::is_empty,
+        ),
         asked(
             "run_log_tail",
             store.run_log_tail(team, id, None, 9).await.unwrap(),

@@ -99,6 +99,7 @@ async fn spec(deploy: &Deploy<'_>, release: &ReleaseRow, process: &ProcessType) 
         limits: release.settings.limits.clone(),
         network,
         extra_labels: BTreeMap::new(),
+        gate: None,
         stop_grace: Duration::from_secs(10),
     })
 }

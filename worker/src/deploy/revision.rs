@@ -237,6 +237,7 @@ fn image_labels(deploy: &Deploy<'_>, commit: &CommitSha) -> BTreeMap<String, Str
 async fn narrate(deploy: &Deploy<'_>, mut events: mpsc::Receiver<BuildEvent>, redactor: &Redactor) {
     while let Some(event) = events.recv().await {
         let text = match event {
+            BuildEvent::Waiting { reason } => format!("   {reason}"),
             BuildEvent::StepStarted { name, .. } => format!("#  {name}"),
             BuildEvent::StepFinished { name, cached: true, .. } => format!("   cached: {name}"),
             BuildEvent::StepFinished { error: Some(error), .. } => format!("   failed: {error}"),

@@ -1,0 +1,214 @@
+//! Releases within their watch window, and the way back.
+
+use std::collections::BTreeMap;
+
+use windlass_domain::{
+    DeploymentKind, DeploymentStatus, InstanceId, InstanceState, ProcessType, ReleaseVersion, Secret,
+};
+use windlass_store::{AppRow, InstanceEnd, NewInstance, Outcome, ReleaseRow, Trigger, WatchedRelease};
+
+use crate::support::{Db, with_db};
+
+const V1: ReleaseVersion = ReleaseVersion(1);
+
+async fn watched(db: &Db) -> Vec<WatchedRelease> {
+    db.store.watched_releases().await.unwrap()
+}
+
+async fn judge(db: &Db, release: &WatchedRelease) -> bool {
+    db.store
+        .roll_back_watched(release, "it ended twice")
+        .await
+        .unwrap()
+        .is_some()
+}
+
+/// The live release gets through its watch window.
+async fn window_ends(db: &Db) {
+    db.raw_do("update app_states set live_since = live_since - interval '61 seconds'")
+        .await;
+}
+
+async fn way_back(db: &Db) -> Option<i32> {
+    let version = "select r.version from app_states s join releases r on r.id = s.previous_release_id";
+    sqlx::query_scalar(version).fetch_optional(&db.raw).await.unwrap()
+}
+
+async fn start(db: &Db, app: &AppRow, release: &ReleaseRow) -> InstanceId {
+    let new = NewInstance {
+        id: InstanceId::generate(),
+        app: app.id,
+        release: release.id,
+        process: ProcessType::web(),
+        n: 1,
+        restart_seq: 0,
+    };
+    db.start(new).await.id
+}
+
+async fn crash(db: &Db, instance: InstanceId) {
+    let end = InstanceEnd::default();
+    assert!(
+        db.store
+            .set_instance_state(instance, InstanceState::Crashed, end)
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn the_way_back_leads_to_a_release_that_got_through_its_own_window() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        db.deployed(&app).await;
+        assert_eq!(way_back(&db).await, None);
+        db.deployed(&app).await;
+        assert_eq!(way_back(&db).await, Some(1), "there is no better one than the first");
+        db.deployed(&app).await;
+        assert_eq!(way_back(&db).await, Some(1), "v2 was live for a moment only");
+        window_ends(&db).await;
+        db.deployed(&app).await;
+        assert_eq!(way_back(&db).await, Some(3));
+        db.raw_do("update apps set settings = jsonb_set(settings, '{watch,seconds}', '0')")
+            .await;
+        db.deployed(&app).await;
+        assert_eq!(way_back(&db).await, Some(3));
+        db.deployed(&app).await;
+        assert_eq!(way_back(&db).await, Some(5), "whoever is not watched counts at once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_release_is_watched_for_as_long_as_its_own_settings_say() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let first = db.deployed(&app).await;
+        start(&db, &app, &first).await;
+        assert_eq!(watched(&db).await, [], "there is no way back from the first");
+        let second = db.deployed(&app).await;
+        let before = start(&db, &app, &second).await;
+        crash(&db, before).await;
+        db.raw_do("update instances set finished_at = finished_at - interval '1 minute'")
+            .await;
+        let runs = start(&db, &app, &second).await;
+        let seen = watched(&db).await;
+        let [one] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!(
+            (one.release, one.version, one.last_good),
+            (second.id, ReleaseVersion(2), V1)
+        );
+        assert_eq!(
+            (one.crashes, one.watch),
+            (0, second.settings.watch),
+            "it was not live when that one ended"
+        );
+        let mut instances = one.instances.clone();
+        instances.sort();
+        assert_eq!(instances, [before, runs]);
+        crash(&db, runs).await;
+        assert_eq!(watched(&db).await[0].crashes, 1);
+
+        window_ends(&db).await;
+        assert_eq!(watched(&db).await, []);
+        db.raw_do("update apps set settings = jsonb_set(settings, '{watch,seconds}', '0')")
+            .await;
+        db.deployed(&app).await;
+        assert_eq!(watched(&db).await, [], "not at all");
+        db.raw_do("update apps set settings = jsonb_set(settings, '{watch,seconds}', '600')")
+            .await;
+        db.deployed(&app).await;
+        window_ends(&db).await;
+        assert_eq!(watched(&db).await.len(), 1);
+        db.store.delete_app(db.team, app.id).await.unwrap();
+        assert_eq!(watched(&db).await, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_release_is_rolled_back_once_however_many_ask() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let first = db.deployed(&app).await;
+        db.deployed(&app).await;
+        let bad = watched(&db).await.remove(0);
+        let (one, two) = tokio::join!(judge(&db, &bad), judge(&db, &bad));
+        assert_eq!((one || two, one && two), (true, false));
+        assert_eq!(watched(&db).await, [], "it is judged");
+
+        let claim = db.claim().await.unwrap();
+        let deployment = &claim.deployment;
+        assert_eq!(deployment.kind, DeploymentKind::Rollback { to: V1 });
+        assert_eq!(
+            (deployment.trigger, &deployment.commit),
+            (Trigger::Watch, &first.commit)
+        );
+        let said = "v2 is rolled back by itself: it ended twice";
+        assert_eq!(deployment.message.as_deref(), Some(said));
+        let log = db.store.deployment_log(db.team, deployment.id, 0, 10).await.unwrap();
+        assert!(log[0].text.contains(said), "{log:?}");
+
+        let back = db.build(&claim).await;
+        db.go_live(&claim, &back).await;
+        assert_eq!(
+            watched(&db).await,
+            [],
+            "a rollback is not watched: that would lead back and forth"
+        );
+        assert_eq!(way_back(&db).await, Some(1), "the bad one is nothing to go back to");
+        assert!(!judge(&db, &bad).await, "it is not live any more");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_rolled_back_while_a_deployment_is_open() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        db.deployed(&app).await;
+        db.deployed(&app).await;
+        let bad = watched(&db).await.remove(0);
+        let cure = db.push(&app).await;
+        assert!(!judge(&db, &bad).await, "it waits");
+        let claim = db.claim().await.unwrap();
+        assert!(!judge(&db, &bad).await, "it runs");
+        assert_eq!(watched(&db).await.len(), 1, "it is not judged, only spared");
+        let end = db
+            .store
+            .finish_deployment(cure.id, claim.attempt, Outcome::Cancelled)
+            .await;
+        assert!(end.unwrap());
+        assert_eq!(db.get(&cure).await.status, DeploymentStatus::Cancelled);
+        assert!(judge(&db, &bad).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_config_vars_of_the_last_good_release_come_back_with_it() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let set = async |value: &str| {
+            let change = BTreeMap::from([("A".parse().unwrap(), Some(Secret::from(value)))]);
+            db.store.patch_config(db.team, app.id, &change, db.by).await.unwrap();
+        };
+        set("good").await;
+        db.deployed(&app).await;
+        set("bad").await;
+        let claim = db.claim().await.unwrap();
+        assert_eq!(claim.deployment.kind, DeploymentKind::Config);
+        let release = db.build(&claim).await;
+        db.go_live(&claim, &release).await;
+
+        let bad = watched(&db).await.remove(0);
+        assert!(judge(&db, &bad).await);
+        let config = db.store.config(db.team, app.id).await.unwrap();
+        assert_eq!(
+            (config.version, config.vars.values().next().unwrap().expose().as_str()),
+            (3, "good")
+        );
+        assert_eq!(db.claim().await.unwrap().deployment.trigger, Trigger::Watch);
+    })
+    .await;
+}
