@@ -69,6 +69,11 @@ impl Api {
         self.token = reply["token"].as_str().map(str::to_owned);
     }
 
+    /// Takes a token that is known already.
+    pub(crate) fn use_token(&mut self, token: &str) {
+        self.token = Some(token.to_owned());
+    }
+
     /// This client with another token, or none.
     #[must_use]
     pub fn with_token(&self, token: Option<&str>) -> Self {
@@ -141,20 +146,42 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Sends JSON, or nothing, to an engine that may not be there; an answer that did not come within `patience` is an error.
+    pub async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        patience: Duration,
+    ) -> Result<Reply, reqwest::Error> {
+        let request = self.request(method, path).timeout(patience);
+        read(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+}
+
 /// Sends a request and reads the whole answer.
 pub(crate) async fn send(request: RequestBuilder) -> Reply {
-    let answer = request.send().await.expect("the API answers");
+    read(request).await.expect("the API answers")
+}
+
+async fn read(request: RequestBuilder) -> Result<Reply, reqwest::Error> {
+    let answer = request.send().await?;
     let status = answer.status().as_u16();
     let content_type = answer
         .headers()
         .get("content-type")
         .and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
-    let text = answer.text().await.expect("the answer is text");
+    let text = answer.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Reply {
+    Ok(Reply {
         status,
         content_type,
         body,
-    }
+    })
 }

@@ -79,6 +79,56 @@ pub fn ensure_busybox() {
     import(root.path(), BUSYBOX);
 }
 
+/// Makes an image of one program and the libraries that it is linked to, for apps of tests; gives its name. The name changes with the
+/// program, and images of its older builds are removed unless they are in use.
+///
+/// # Panics
+/// When the program is not there, or Docker refuses.
+pub fn ensure_program_image(program: &Path) -> String {
+    let name = program
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a program has a name");
+    let _one_at_a_time = exclusive(name);
+    let repository = format!("windlass-testkit/{name}");
+    let reference = format!("{repository}:{}", version_of(program));
+    if has_image(&reference) {
+        return reference;
+    }
+    for old in try_docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", &repository]).unwrap_or_default() {
+        let _ = try_docker(&["rmi", &old]);
+    }
+    let root = tempfile::tempdir().expect("the temporary directory is writable");
+    let ldd = Command::new("ldd").arg(program).output().expect("ldd is installed");
+    let text = String::from_utf8_lossy(&ldd.stdout).into_owned();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
+    for library in libraries {
+        let place = root.path().join(library.trim_start_matches('/'));
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::copy(library, place).unwrap();
+    }
+    for directory in ["bin", "etc", "tmp"] {
+        std::fs::create_dir_all(root.path().join(directory)).unwrap();
+    }
+    let place = root.path().join("bin").join(name);
+    std::fs::copy(program, &place).unwrap();
+    // Smaller, where the tool is at hand.
+    let _ = Command::new("strip").arg(&place).status();
+    std::fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").unwrap();
+    import(root.path(), &reference);
+    reference
+}
+
+/// Changes whenever the program is built anew.
+fn version_of(program: &Path) -> String {
+    let meta = std::fs::metadata(program).expect("the program is built");
+    let modified = meta
+        .modified()
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    format!("{:x}-{:x}", modified.map_or(0, |at| at.as_nanos()), meta.len())
+}
+
 /// Held while an image is made that other tests need as well.
 fn exclusive(name: &str) -> File {
     let directory = std::env::temp_dir().join("windlass-testkit");

@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -19,6 +19,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default)]
 pub struct EngineOptions {
     environment: Vec<(String, String)>,
+    asked_directly: Option<String>,
 }
 
 impl EngineOptions {
@@ -35,7 +36,17 @@ impl EngineOptions {
         self.with("DATABASE_URL", postgres.url())
     }
 
+    /// Uses a Postgres server through a proxy at `url`; the test itself asks the server directly.
+    #[must_use]
+    pub fn on_through(mut self, postgres: &ThrowawayPostgres, url: &str) -> Self {
+        self.asked_directly = Some(postgres.url().to_owned());
+        self.with("DATABASE_URL", url)
+    }
+
     fn database_url(&self) -> Option<&str> {
+        if let Some(url) = &self.asked_directly {
+            return Some(url);
+        }
         let found = self.environment.iter().find(|(name, _)| name == "DATABASE_URL");
         found.map(|(_, url)| url.as_str())
     }
@@ -71,9 +82,7 @@ impl Engine {
     pub async fn start_with(options: EngineOptions) -> Self {
         docker::ensure_busybox();
         let slot = Slot::take();
-        let data_dir = tempfile::Builder::new().prefix("wl-").tempdir_in("/tmp").unwrap();
-        // The database and the router run as users of their own, who have to pass through it.
-        fs::set_permissions(data_dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let data_dir = data_dir();
         slot.note(data_dir.path(), None);
         let mut engine = Self {
             process: None,
@@ -94,12 +103,42 @@ impl Engine {
         engine
     }
 
-    /// Starts the engine's process again and waits until it is ready. One that runs is stopped in order before.
+    /// Starts a second engine beside this one: a data directory, ports and router of its own, on the same database (which has to be
+    /// an outer one) with the same key.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn beside(&self, options: EngineOptions) -> Self {
+        let slot = Slot::take();
+        let data_dir = data_dir();
+        slot.note(data_dir.path(), None);
+        let key = self.data_dir().join("master.key");
+        let options = options
+            .with("WINDLASS_MASTER_KEY_FILE", key.to_str().unwrap())
+            .with("WINDLASS_NETWORK_POOL", self.slot.network_pool());
+        let mut api = Api::new(format!("http://127.0.0.1:{}", slot.port(0)));
+        api.use_token(self.api.token());
+        let mut engine = Self {
+            process: None,
+            api,
+            // What was made belongs to the installation, which the first engine clears away.
+            id: String::new(),
+            options,
+            slot,
+            data_dir,
+        };
+        engine.restart().await;
+        engine
+    }
+
+    /// Starts the engine's process again and waits until it is ready. One that runs is stopped in order before. Gives the time from
+    /// the start of the process until it was ready.
     ///
     /// # Panics
     /// When it does not become ready; the message holds the end of its log.
-    pub async fn restart(&mut self) {
+    pub async fn restart(&mut self) -> Duration {
         self.stop().await;
+        let start = Instant::now();
         let mut process = Windlassd::start(self.data_dir(), &self.environment(), &self.log_path());
         let (api, log) = (self.api.clone(), self.log_path());
         eventually("windlassd is ready", START_DEADLINE, || {
@@ -109,6 +148,19 @@ impl Engine {
         })
         .await;
         self.process = Some(process);
+        start.elapsed()
+    }
+
+    /// Sends the engine's process a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.process {
+            process.signal(signal);
+        }
+    }
+
+    /// Whether the engine's process has ended, by itself or by somebody else.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(Windlassd::has_ended)
     }
 
     /// Ends the engine's process in order (SIGTERM); its router goes on.
@@ -212,24 +264,21 @@ impl Engine {
     /// # Panics
     /// When the statement fails.
     pub async fn ask_database(&self, sql: &str) -> String {
-        if let Some(url) = self.options.database_url() {
-            return run_in(Path::new("/"), "psql", &[url, "-AtX", "-c", sql])
-                .await
-                .must_succeed();
-        }
+        self.try_database(sql).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`Engine::ask_database`]; the error is what `psql` said.
+    pub async fn try_database(&self, sql: &str) -> Result<String, String> {
         let socket = self.data_dir().join("postgres/run");
-        let args = [
-            "-h",
-            socket.to_str().unwrap(),
-            "-U",
-            "windlass",
-            "-d",
-            "postgres",
-            "-AtX",
-            "-c",
-            sql,
-        ];
-        run_in(Path::new("/"), "psql", &args).await.must_succeed()
+        let own = ["-h", socket.to_str().unwrap(), "-U", "windlass", "-d", "postgres"];
+        let database = self.options.database_url().map_or(own.to_vec(), |url| vec![url]);
+        let args = [&database[..], &["-AtX", "-c", sql]].concat();
+        let output = run_in(Path::new("/"), "psql", &args).await;
+        if output.ok {
+            Ok(output.stdout.trim().to_owned())
+        } else {
+            Err(output.text())
+        }
     }
 
     /// Fails the test when any container, network, volume or image of this engine is left, or any repository.
@@ -264,6 +313,13 @@ impl Engine {
     fn log_path(&self) -> PathBuf {
         self.data_dir().join("windlassd.log")
     }
+}
+
+fn data_dir() -> TempDir {
+    let data_dir = tempfile::Builder::new().prefix("wl-").tempdir_in("/tmp").unwrap();
+    // The database and the router run as users of their own, who have to pass through it.
+    fs::set_permissions(data_dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    data_dir
 }
 
 fn tail(log: &Path) -> String {

@@ -42,7 +42,7 @@ pub use command::{Output, run, run_in};
 pub use engine::{Engine, EngineOptions};
 pub use git::{GitRepo, GitServer};
 pub use http::{Answer, Visitor, get};
-pub use postgres::ThrowawayPostgres;
+pub use postgres::{ThrowawayPostgres, kill_postgres};
 pub use process::{Windlassd, program};
 pub use slot::Slot;
 pub use traefik::Traefik;

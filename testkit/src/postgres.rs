@@ -1,11 +1,15 @@
 //! A Postgres server beside the engine, as somebody who has one would give it.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use crate::run_in;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{run_in, wait_until};
 
 /// A running cluster with an empty database; dropping it removes it.
 #[derive(Debug)]
@@ -35,6 +39,68 @@ impl ThrowawayPostgres {
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// The folder of its socket.
+    pub fn socket_dir(&self) -> &Path {
+        Path::new(&self.directory)
+    }
+
+    /// Kills the server as a crash would, all of its processes with it.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn kill9(&self) {
+        kill_postgres(&Path::new(&self.directory).join("data")).await;
+    }
+
+    /// Ends the server in order; connections break.
+    ///
+    /// # Panics
+    /// When it cannot be ended.
+    pub async fn stop(&self) {
+        self.control("halt").await;
+    }
+
+    /// Starts the server again after [`Self::kill9`] or [`Self::stop`].
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_again(&self) {
+        self.control("again").await;
+    }
+
+    async fn control(&self, what: &str) {
+        run_in(Path::new("/"), script().to_str().unwrap(), &[what, &self.directory])
+            .await
+            .must_succeed();
+    }
+}
+
+/// Kills the postmaster of this data directory with SIGKILL, and waits until none of its processes is left.
+///
+/// # Panics
+/// When none runs, or its processes do not end.
+pub async fn kill_postgres(data: &Path) {
+    let text = fs::read_to_string(data.join("postmaster.pid")).expect("Postgres runs");
+    let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
+    let postmaster = pid
+        .and_then(Pid::from_raw)
+        .expect("postmaster.pid begins with a process id");
+    kill_process(postmaster, Signal::KILL).expect("the postmaster runs");
+    // Its children notice by themselves; a new postmaster would refuse to start beside them.
+    let data = fs::canonicalize(data).unwrap();
+    wait_until("no process of Postgres is left", Duration::from_secs(30), || async {
+        !works_in(&data)
+    })
+    .await;
+}
+
+/// Whether any process has this folder as its working directory, as all of Postgres' have their data directory.
+fn works_in(folder: &Path) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| fs::read_link(process.path().join("cwd")).ok())
+        .any(|cwd| cwd == folder)
 }
 
 fn script() -> PathBuf {

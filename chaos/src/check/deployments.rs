@@ -1,0 +1,135 @@
+//! I1, I7 and I8: deployments end, once, by one hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Expected, Violation};
+use crate::{
+    history::{Ask, Operation, Outcome},
+    world::{DeploymentRow, World},
+};
+
+/// Clocks of one database do not disagree, but a step is recorded some milliseconds after its beginning.
+const SLACK_SECONDS: f64 = 0.001;
+
+/// I1.
+pub(super) fn end_once(history: &[Operation], expected: &Expected, world: &World, found: &mut Vec<Violation>) {
+    for deployment in world.rows.deployments.iter().filter(|deployment| !deployment.is_over()) {
+        found.push(Violation::new(
+            "I1",
+            format!(
+                "deployment {} is {} (attempt {}) {:.0} s after it was made",
+                deployment.id, deployment.status, deployment.attempt, deployment.age
+            ),
+        ));
+    }
+    let cancelled: BTreeSet<&str> = history
+        .iter()
+        .filter_map(|operation| match &operation.ask {
+            Ask::Cancel { deployment } => Some(deployment.as_str()),
+            _ => None,
+        })
+        .collect();
+    for operation in history {
+        let Outcome::Acknowledged {
+            deployment: Some(id), ..
+        } = &operation.outcome
+        else {
+            continue;
+        };
+        let app_is_there = world.rows.app(&operation.app).is_some_and(|app| !app.deleting);
+        match world.rows.deployment(id) {
+            None if app_is_there => {
+                found.push(Violation::new(
+                    "I1",
+                    format!("deployment {id} was acknowledged and is lost"),
+                ));
+            }
+            Some(row)
+                if expected.all_succeed && ended_badly(row) && !cancelled.contains(id.as_str()) && app_is_there =>
+            {
+                let reason = row.failure.as_deref().unwrap_or_default();
+                found.push(Violation::new(
+                    "I1",
+                    format!(
+                        "{} of {}: {} {} after {} attempts: {reason}",
+                        operation.ask.name(),
+                        operation.app,
+                        row.id,
+                        row.status,
+                        row.attempt
+                    ),
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn ended_badly(row: &DeploymentRow) -> bool {
+    matches!(row.status.as_str(), "failed" | "cancelled")
+}
+
+/// I7: nothing that an attempt did is recorded after a newer attempt began, and effects that must be single are.
+pub(super) fn fenced(world: &World, found: &mut Vec<Violation>) {
+    let mut began: BTreeMap<(&str, i32), f64> = BTreeMap::new();
+    for step in &world.rows.steps {
+        let first = began.entry((&step.deployment, step.attempt)).or_insert(step.started);
+        *first = first.min(step.started);
+    }
+    for step in &world.rows.steps {
+        let newer = began
+            .iter()
+            .filter(|((deployment, attempt), _)| *deployment == step.deployment && *attempt > step.attempt)
+            .map(|(_, at)| *at)
+            .fold(f64::INFINITY, f64::min);
+        let ended_by_itself =
+            step.outcome.as_deref() == Some("done") && !matches!(step.step.as_str(), "drain" | "retire");
+        let late = step.started > newer + SLACK_SECONDS
+            || ended_by_itself && step.finished.is_some_and(|finished| finished > newer + SLACK_SECONDS);
+        if late {
+            found.push(Violation::new(
+                "I7",
+                format!(
+                    "step {} of attempt {} of {} was written after a newer attempt had begun",
+                    step.step, step.attempt, step.deployment
+                ),
+            ));
+        }
+    }
+    let mut releases: BTreeMap<&str, u32> = BTreeMap::new();
+    for release in &world.rows.releases {
+        *releases.entry(&release.deployment).or_default() += 1;
+    }
+    for (deployment, count) in releases.into_iter().filter(|(_, count)| *count > 1) {
+        found.push(Violation::new(
+            "I7",
+            format!("deployment {deployment} made {count} releases"),
+        ));
+    }
+}
+
+/// I8.
+pub(super) fn delivered_once(history: &[Operation], world: &World, found: &mut Vec<Violation>) {
+    let mut deliveries: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for operation in history {
+        if let Ask::Deliver { delivery } = &operation.ask {
+            deliveries.entry(&operation.app).or_default().insert(delivery);
+        }
+    }
+    for (name, deliveries) in deliveries {
+        let Some(app) = world.rows.app(name) else { continue };
+        let made = world
+            .rows
+            .deployments
+            .iter()
+            .filter(|deployment| deployment.app == app.id && deployment.trigger == "webhook")
+            .count();
+        if made > deliveries.len() {
+            let sent = deliveries.len();
+            found.push(Violation::new(
+                "I8",
+                format!("{sent} deliveries of {name} made {made} deployments"),
+            ));
+        }
+    }
+}

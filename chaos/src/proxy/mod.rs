@@ -1,0 +1,22 @@
+//! What stands between the engine and its servers: it forwards, and at a crash point it does not.
+
+pub mod docker;
+pub mod postgres;
+mod statement;
+mod wire;
+
+use std::time::Duration;
+
+/// The state of a line between the engine and a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Line {
+    /// Everything passes.
+    #[default]
+    Up,
+    /// Connections break and new ones are closed at once.
+    Down,
+    /// Nothing passes and nobody is told: a cable that was pulled.
+    Silent,
+    /// Everything passes this much later.
+    Slow(Duration),
+}

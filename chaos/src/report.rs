@@ -1,0 +1,217 @@
+//! What a scenario found, and the table of all of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{check::Violation, load::Traffic};
+
+/// What came of one scenario.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Its name.
+    pub name: String,
+    /// How many trials were made.
+    pub trials: u64,
+    /// What must never be and was, with the trial.
+    pub violations: Vec<(String, Violation)>,
+    /// Measured figures, by what they are.
+    pub measures: BTreeMap<String, Measure>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// A figure that was measured again and again, and the most that it should be.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measure {
+    /// The values.
+    pub values: Vec<f64>,
+    /// The promise, if there is one.
+    pub promised: Option<f64>,
+}
+
+impl Tally {
+    /// An empty tally.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Notes a measured value in seconds.
+    pub fn measure(&mut self, what: &str, took: Duration, promised: Option<f64>) {
+        self.figure(&format!("{what}, s"), took.as_secs_f64(), promised);
+    }
+
+    /// Notes a measured value.
+    pub fn figure(&mut self, what: &str, value: f64, promised: Option<f64>) {
+        let measure = self.measures.entry(what.to_owned()).or_default();
+        measure.values.push(value);
+        measure.promised = promised;
+    }
+
+    /// Notes what a trial broke.
+    pub fn broke(&mut self, trial: &str, violations: impl IntoIterator<Item = Violation>) {
+        for violation in violations {
+            eprintln!("!! {} / {trial}: {violation}", self.name);
+            self.violations.push((trial.to_owned(), violation));
+        }
+    }
+
+    /// Notes what visitors met with; a failed request is a violation where none may fail.
+    pub fn visited(&mut self, traffic: &Traffic, none_may_fail: bool) {
+        self.figure("requests", as_float(traffic.sent), None);
+        self.figure(
+            "failed requests",
+            as_float(traffic.misses.len() as u64),
+            none_may_fail.then_some(0.0),
+        );
+        self.figure("slowest answer, s", traffic.slowest.as_secs_f64(), None);
+        if traffic.again > 0 {
+            self.notes.push(format!(
+                "{} requests were sent again: their kept connection had been closed",
+                traffic.again
+            ));
+        }
+        if traffic.misses.is_empty() {
+            return;
+        }
+        let first: Vec<String> = traffic
+            .misses
+            .iter()
+            .take(3)
+            .map(|miss| format!("{:?}", miss.at))
+            .collect();
+        let what = format!(
+            "{} of {} requests failed: {:?}, first at {first:?}",
+            traffic.misses.len(),
+            traffic.sent,
+            traffic.kinds()
+        );
+        if none_may_fail {
+            self.broke("visitors", [Violation::new("visitors", what)]);
+        } else {
+            self.notes.push(what);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a table stay far below 2^52")]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}
+
+/// What zero in so many trials says about the rate: below three in so many, at 95 % (the rule of three).
+fn bound(trials: u64, violations: usize) -> String {
+    if trials == 0 {
+        return "nothing was tried".to_owned();
+    }
+    if violations > 0 {
+        return format!("{violations} of {trials}");
+    }
+    format!("0 of {trials}: < {:.2} % at 95 %", 300.0 / as_float(trials).max(3.0))
+}
+
+/// The table, with the figures and the notes beneath it.
+pub fn table(tallies: &[Tally]) -> String {
+    let head = ["scenario".to_owned(), "trials".to_owned(), "violations".to_owned()];
+    let rows = tallies.iter().map(|tally| {
+        [
+            tally.name.clone(),
+            tally.trials.to_string(),
+            bound(tally.trials, tally.violations.len()),
+        ]
+    });
+    let mut text = columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+    let head = ["figure", "median", "max", "n", "promised", ""].map(str::to_owned);
+    let figures: Vec<[String; 6]> = tallies.iter().flat_map(figures_of).collect();
+    if !figures.is_empty() {
+        text.push('\n');
+        text.push_str(&columns(&std::iter::once(head).chain(figures).collect::<Vec<_>>()));
+    }
+    for tally in tallies {
+        for note in &tally.notes {
+            text.push_str(&format!("\n{}: {note}", tally.name));
+        }
+        for (trial, violation) in &tally.violations {
+            text.push_str(&format!("\nVIOLATION {} / {trial}: {violation}", tally.name));
+        }
+    }
+    text
+}
+
+fn figures_of(tally: &Tally) -> Vec<[String; 6]> {
+    let rows = tally.measures.iter().map(|(what, measure)| {
+        let mut sorted = measure.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let most = sorted.last().copied().unwrap_or_default();
+        let verdict = measure
+            .promised
+            .map_or("", |promised| if most <= promised { "met" } else { "MISSED" });
+        [
+            format!("{}: {what}", tally.name),
+            number(sorted[sorted.len() / 2]),
+            number(most),
+            sorted.len().to_string(),
+            measure
+                .promised
+                .map_or(String::new(), |promised| format!("<= {}", number(promised))),
+            verdict.to_owned(),
+        ]
+    });
+    rows.collect()
+}
+
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 || value >= 1000.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let widths: Vec<usize> = (0..N)
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+        if at == 0 {
+            let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+            text.push_str(&format!("|-{}-|\n", rule.join("-|-")));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_says_what_it_is_worth() {
+        assert_eq!(bound(200, 0), "0 of 200: < 1.50 % at 95 %");
+        assert_eq!(bound(200, 2), "2 of 200");
+        assert_eq!(bound(0, 0), "nothing was tried");
+    }
+
+    #[test]
+    fn the_table_names_the_worst_value_and_whether_the_promise_was_kept() {
+        let mut tally = Tally::new("kill");
+        tally.trials = 2;
+        for took in [1, 12, 3] {
+            tally.measure("takeover", Duration::from_secs(took), Some(10.0));
+        }
+        tally.broke("3", [Violation::new("I1", "stuck")]);
+        let text = table(&[tally]);
+        let line = text.lines().find(|line| line.contains("takeover")).unwrap();
+        let cells: Vec<&str> = line.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(cells, ["kill: takeover, s", "3", "12", "3", "<= 10", "MISSED"]);
+        assert!(text.contains("VIOLATION kill / 3: I1: stuck"), "{text}");
+    }
+}

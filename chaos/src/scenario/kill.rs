@@ -1,0 +1,249 @@
+//! `kill -9` of the engine: at every enumerated boundary of every operation, and at random instants.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use super::{Run, tell};
+use crate::{
+    history::Ask,
+    point::{Action, Point, Side, Trap},
+    report::Tally,
+    site::Manner,
+    stage::{PATIENCE, Stage},
+    world::World,
+};
+
+/// Background loops do the same again and again; from then on a repetition teaches nothing.
+const REPETITIONS: u32 = 3;
+/// How long a point that was seen once is waited for.
+const REACH: Duration = Duration::from_secs(15);
+
+/// The operations whose boundaries are enumerated.
+const KINDS: [&str; 5] = ["deploy", "config", "rollback", "scale", "push"];
+
+/// The app that is worked on; the other one is left alone.
+const WORKED_ON: usize = 0;
+
+/// At every boundary, before and after.
+pub async fn boundaries(run: &Run) -> Tally {
+    at_points(run, "kill at each boundary", Action::Kill, |_| true, &KINDS).await
+}
+
+/// At random instants.
+pub async fn random(run: &Run) -> Tally {
+    let mut tally = Tally::new("kill at random instants");
+    let mut stage = prepare(run, "kill-random").await;
+    let clock = run.clock();
+    for round in 0..run.rounds {
+        if !clock.goes_on() {
+            break;
+        }
+        let mut chance = run.chance("kill-random", round);
+        let kind = *chance.one_of(&KINDS);
+        let after = Duration::from_millis(chance.below(2500));
+        let name = format!("{round}: {kind}, killed after {} ms", after.as_millis());
+        let ask = next(&stage, kind).await;
+        ask_while(&stage, ask, tokio::time::sleep(after)).await;
+        let killed = Moment::now();
+        stage.engine.kill9();
+        recover(&mut stage, &mut tally, &name, killed).await;
+    }
+    finish(stage, &mut tally).await;
+    tally
+}
+
+/// An engine with one app that is worked on and one that is left alone, and visitors at both.
+pub(super) async fn prepare(run: &Run, name: &str) -> Stage {
+    let mut stage = Stage::build(run.setup(name)).await;
+    stage.add("worked").await;
+    stage.sites[WORKED_ON].deploy_next().await;
+    let alone = stage.add("alone").await;
+    stage.leave_alone(alone).await;
+    stage.settle(&stage.expected(), PATIENCE).await;
+    stage.open(run.visits, run.seed);
+    stage
+}
+
+/// Enumerates the points of each kind of operation, and does `action` at each that `chosen` takes.
+pub(super) async fn at_points(
+    run: &Run,
+    name: &str,
+    action: Action,
+    chosen: impl Fn(&Point) -> bool,
+    kinds: &[&'static str],
+) -> Tally {
+    let mut tally = Tally::new(name);
+    let mut stage = prepare(run, &name.replace(' ', "-")).await;
+    let mut trials = Vec::new();
+    for kind in kinds {
+        let points: Vec<Point> = enumerate(&stage, kind)
+            .await
+            .into_iter()
+            .filter(|point| chosen(point))
+            .collect();
+        tell(&tally, &format!("{kind} has {} points", points.len()));
+        tally.notes.push(format!("{kind}: {} points", points.len()));
+        trials.extend(
+            points
+                .into_iter()
+                .flat_map(|point| Side::BOTH.map(|side| (*kind, point.clone(), side))),
+        );
+    }
+    let all = trials.len();
+    if let Some(most) = run.points {
+        run.chance(name, 0).shuffle(&mut trials);
+        trials.truncate(most);
+    }
+    let clock = run.clock();
+    let mut reached = 0;
+    for (kind, point, side) in trials {
+        if !clock.goes_on() {
+            break;
+        }
+        reached += u64::from(trial(&mut stage, &mut tally, kind, Trap { point, side, action }).await);
+    }
+    let tried = tally.trials;
+    tally.notes.push(format!(
+        "{all} boundaries (points x before and after), {tried} tried, {reached} reached"
+    ));
+    finish(stage, &mut tally).await;
+    tally
+}
+
+/// What an undisturbed operation does, in order.
+async fn enumerate(stage: &Stage, kind: &str) -> Vec<Point> {
+    let ask = next(stage, kind).await;
+    stage.points.begin(0, None);
+    stage.sites[WORKED_ON].ask(ask).await;
+    stage.settle(&stage.expected(), PATIENCE).await;
+    let mut points = stage.points.end();
+    points.retain(|point| point.occurrence <= REPETITIONS);
+    points
+}
+
+/// One trial; gives whether the point was reached.
+async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) -> bool {
+    let name = format!("{kind}: {:?} {:?} {}", trap.action, trap.side, trap.point);
+    let kills = trap.action == Action::Kill;
+    let ask = next(stage, kind).await;
+    stage.points.begin(stage.engine.pid(), Some(trap));
+    let sprung = {
+        let waits = stage.points.sprung(REACH);
+        ask_while(stage, ask, waits).await
+    };
+    let moment = Moment::now();
+    stage.points.end();
+    if kills && sprung.is_some() {
+        stage.engine.kill9();
+    }
+    recover(stage, tally, &name, moment).await;
+    sprung.is_some()
+}
+
+/// Asks, and goes on when `until` is over; an answer that has not come by then is waited for no longer than it takes the engine to die.
+async fn ask_while<T>(stage: &Stage, ask: Ask, until: impl Future<Output = T>) -> T {
+    let asked = stage.sites[WORKED_ON].ask(ask);
+    tokio::pin!(asked, until);
+    tokio::select! {
+        done = &mut until => {
+            // A broken connection is an answer too: it makes the outcome unknown.
+            let _ = tokio::time::timeout(Duration::from_millis(200), &mut asked).await;
+            done
+        }
+        _ = &mut asked => until.await,
+    }
+}
+
+/// The next operation of a kind.
+pub(super) async fn next(stage: &Stage, kind: &str) -> Ask {
+    let site = &stage.sites[WORKED_ON];
+    match kind {
+        "deploy" => Ask::Deploy {
+            commit: site.bring(Manner::default()).await,
+        },
+        "push" => Ask::Push {
+            commit: site.commit(Manner::default()).await,
+        },
+        "config" => Ask::Config {
+            tint: format!("t{}", stage.history.all().len()),
+        },
+        "scale" => {
+            let scaled = stage
+                .history
+                .all()
+                .into_iter()
+                .rev()
+                .find_map(|operation| match operation.ask {
+                    Ask::Scale { quantity } => Some(quantity),
+                    _ => None,
+                });
+            Ask::Scale {
+                quantity: if scaled == Some(2) { 1 } else { 2 },
+            }
+        }
+        _ => Ask::Rollback,
+    }
+}
+
+/// When something was done, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    at: Instant,
+    epoch: f64,
+}
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            at: Instant::now(),
+            epoch: epoch.as_secs_f64(),
+        }
+    }
+}
+
+/// Starts a dead engine, waits until all is well, and tallies the trial.
+pub(super) async fn recover(stage: &mut Stage, tally: &mut Tally, name: &str, fault: Moment) {
+    if stage.engine.has_ended() {
+        let ready = stage.engine.restart().await;
+        tally.measure("engine restart until ready", ready, None);
+    }
+    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    tally.trials += 1;
+    tally.measure("fault until all is well", fault.at.elapsed(), None);
+    if let Some(takeover) = takeover(&settled.world, fault.epoch) {
+        tally.figure("takeover of a dead worker's deployment, s", takeover, Some(10.0));
+    }
+    tell(
+        tally,
+        &format!(
+            "{name}: {:.1} s, {} violations",
+            fault.at.elapsed().as_secs_f64(),
+            settled.violations.len()
+        ),
+    );
+    tally.broke(name, settled.violations);
+}
+
+/// How long after the fault a deployment that was under way then was gone on with.
+fn takeover(world: &World, fault: f64) -> Option<f64> {
+    let mut began: BTreeMap<(&str, i32), f64> = BTreeMap::new();
+    for step in &world.rows.steps {
+        let first = began.entry((&step.deployment, step.attempt)).or_insert(step.started);
+        *first = first.min(step.started);
+    }
+    let resumed = began.iter().filter(|((_, attempt), at)| *attempt > 1 && **at > fault);
+    resumed.map(|(_, at)| at - fault).reduce(f64::min)
+}
+
+/// The end of a scenario: a new app can be deployed, nothing is left over, and visitors were served.
+pub(super) async fn finish(mut stage: Stage, tally: &mut Tally) {
+    let name = format!("after{}", stage.sites.len());
+    let traffic = stage.close().await;
+    stage.add(&name).await;
+    let settled = stage.settle_for_good().await;
+    tally.broke("the end", settled.violations);
+    tally.visited(&traffic, true);
+}

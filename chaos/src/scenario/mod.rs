@@ -1,0 +1,100 @@
+//! The scenarios: each sets up a stage, injects one class of faults on a schedule, and tallies what it found.
+
+pub mod kill;
+
+use std::{
+    path::PathBuf,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use crate::{check::Violation, load::Visits, report::Tally, seed::Chance, stage::Setup};
+
+/// How a run was asked for.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Decides every schedule.
+    pub seed: u64,
+    /// How many random trials a scenario makes.
+    pub rounds: u64,
+    /// How long a scenario may begin new trials.
+    pub per_scenario: Duration,
+    /// What visitors do.
+    pub visits: Visits,
+    /// How many deployments come in a row under load.
+    pub deploys: u32,
+    /// How long outages last.
+    pub outage: Duration,
+    /// At most so many of the enumerated crash points are tried, chosen by the seed; none: all.
+    pub points: Option<usize>,
+    /// Where histories are written.
+    pub folder: PathBuf,
+}
+
+impl Run {
+    /// Chance for a trial.
+    pub fn chance(&self, scenario: &str, trial: u64) -> Chance {
+        Chance::for_trial(self.seed, scenario, trial)
+    }
+
+    /// A setup whose history is kept.
+    pub fn setup(&self, scenario: &str) -> Setup {
+        let _ = std::fs::create_dir_all(&self.folder);
+        Setup {
+            history: Some(self.folder.join(format!("{scenario}-{}.jsonl", self.seed))),
+            ..Setup::default()
+        }
+    }
+
+    /// A clock for one scenario.
+    pub fn clock(&self) -> Clock {
+        Clock {
+            ends: Instant::now() + self.per_scenario,
+        }
+    }
+}
+
+/// Says whether there is time for another trial.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    ends: Instant,
+}
+
+impl Clock {
+    /// Whether another trial may begin.
+    pub fn goes_on(&self) -> bool {
+        Instant::now() < self.ends
+    }
+}
+
+/// Tells how far a scenario is.
+pub fn tell(tally: &Tally, what: &str) {
+    eprintln!("# {}: {what}", tally.name);
+}
+
+type Play = for<'a> fn(&'a Run) -> Pin<Box<dyn Future<Output = Tally> + Send + 'a>>;
+
+/// All scenarios, in the order in which they find most faults soonest.
+pub const ALL: [(&str, Play); 2] = [
+    ("kill-boundaries", |run| Box::pin(kill::boundaries(run))),
+    ("kill-random", |run| Box::pin(kill::random(run))),
+];
+
+/// Plays the scenarios whose names hold one of these words, or all. One that breaks off is a violation of its own, and the next one goes
+/// on.
+pub async fn play(run: &Run, words: &[String]) -> Vec<Tally> {
+    let mut tallies = Vec::new();
+    for (name, play) in ALL {
+        if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
+        let own = run.clone();
+        let played = tokio::spawn(async move { play(&own).await }).await;
+        tallies.push(played.unwrap_or_else(|error| {
+            let mut broken = Tally::new(name);
+            broken.broke("the whole", [Violation::new("broken off", error.to_string())]);
+            broken
+        }));
+    }
+    tallies
+}

@@ -1,0 +1,220 @@
+//! An engine with its apps, its visitors and the proxies around it: where scenarios play.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use windlass_testkit::{Engine, EngineOptions, ThrowawayPostgres};
+
+use crate::{
+    check::{Expected, Violation, check},
+    history::History,
+    load::{Load, Traffic, Visits},
+    point::Points,
+    proxy::{docker::DockerProxy, postgres::PostgresProxy},
+    site::Site,
+    world::{DockerEye, World},
+};
+
+/// How long everything may take until it is as it should be. A slow machine is no fault; what is never right is.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+/// The engine sweeps what has no owner once a minute, when it is two minutes old.
+const SWEEP: Duration = Duration::from_secs(270);
+
+/// How a stage is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Variables of the engine's environment.
+    pub environment: Vec<(String, String)>,
+    /// Keeps the embedded Postgres: then there is no proxy before it.
+    pub embedded: bool,
+    /// Another Docker than the machine's own.
+    pub docker: Option<String>,
+    /// Where the history is written.
+    pub history: Option<std::path::PathBuf>,
+}
+
+/// The stage. Fields are dropped in this order: first the engine, then what it stands on.
+#[derive(Debug)]
+pub struct Stage {
+    /// The engine.
+    pub engine: Engine,
+    /// Between the engine and Postgres, unless that is the embedded one.
+    pub postgres_proxy: Option<PostgresProxy>,
+    /// Between the engine and Docker.
+    pub docker_proxy: DockerProxy,
+    /// The outer Postgres.
+    pub postgres: Option<ThrowawayPostgres>,
+    /// What passes the proxies.
+    pub points: Arc<Points>,
+    /// What was asked and answered.
+    pub history: Arc<History>,
+    /// How Docker is looked at.
+    pub eye: DockerEye,
+    /// The apps under test.
+    pub sites: Vec<Site>,
+    untouched: BTreeMap<String, Vec<String>>,
+    load: Option<Load>,
+}
+
+/// How a trial ended.
+#[derive(Debug)]
+pub struct Settled {
+    /// How long it took until everything was as it should be.
+    pub took: Duration,
+    /// What still was not.
+    pub violations: Vec<Violation>,
+    /// The world at the end.
+    pub world: World,
+}
+
+impl Stage {
+    /// Sets up an engine without apps.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
+    pub async fn build(setup: Setup) -> Self {
+        let points = Arc::new(Points::default());
+        let docker = setup
+            .docker
+            .clone()
+            .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+        let socket = docker.trim_start_matches("unix://").to_owned();
+        let docker_proxy = DockerProxy::start(Path::new(&socket), points.clone()).expect("a proxy can be made");
+        let mut options = EngineOptions::default().with("DOCKER_HOST", docker_proxy.url());
+        let (mut postgres, mut postgres_proxy) = (None, None);
+        if !setup.embedded {
+            let server = ThrowawayPostgres::start().await;
+            let proxy = PostgresProxy::start(server.socket_dir(), points.clone()).expect("a proxy can be made");
+            options = options.on_through(&server, &proxy.url(server.url()));
+            (postgres, postgres_proxy) = (Some(server), Some(proxy));
+        }
+        for (name, value) in &setup.environment {
+            options = options.with(name, value);
+        }
+        let history = setup
+            .history
+            .as_deref()
+            .and_then(|path| History::on_disk(path).ok())
+            .unwrap_or_default();
+        Self {
+            engine: Engine::start_with(options).await,
+            postgres_proxy,
+            docker_proxy,
+            postgres,
+            points,
+            history: Arc::new(history),
+            eye: DockerEye { host: setup.docker },
+            sites: Vec::new(),
+            untouched: BTreeMap::new(),
+            load: None,
+        }
+    }
+
+    /// Creates an app with short drains and deploys its first version.
+    pub async fn add(&mut self, name: &str) -> usize {
+        self.add_with(name, json!({ "drain_seconds": 1 })).await
+    }
+
+    /// As [`Self::add`], with settings.
+    pub async fn add_with(&mut self, name: &str, settings: serde_json::Value) -> usize {
+        let site = Site::create(&self.engine, &self.history, name, settings).await;
+        site.deploy_next().await;
+        self.sites.push(site);
+        self.sites.len() - 1
+    }
+
+    /// From now on nobody touches this app: its containers must stay.
+    ///
+    /// # Panics
+    /// When the world cannot be looked at.
+    pub async fn leave_alone(&mut self, site: usize) {
+        let name = self.sites[site].app.name().to_owned();
+        let world = World::look(&self.engine, &self.eye)
+            .await
+            .expect("the world can be looked at");
+        let id = &world.rows.app(&name).expect("the app is there").id;
+        let mut containers: Vec<String> = world
+            .docker
+            .instances_of(id)
+            .map(|container| container.id.clone())
+            .collect();
+        containers.sort();
+        self.untouched.insert(name, containers);
+    }
+
+    /// Lets visitors come to all apps.
+    pub fn open(&mut self, visits: Visits, seed: u64) {
+        let apps = self.sites.iter().map(|site| site.app.name().to_owned()).collect();
+        self.load = Some(Load::start(self.engine.router(), apps, visits, seed));
+    }
+
+    /// The visitors, if any come.
+    pub fn load(&self) -> Option<&Load> {
+        self.load.as_ref()
+    }
+
+    /// Sends the visitors home and says what they met with.
+    pub async fn close(&mut self) -> Traffic {
+        match self.load.take() {
+            Some(load) => load.stop().await,
+            None => Traffic::default(),
+        }
+    }
+
+    /// What the checker has to know.
+    pub fn expected(&self) -> Expected {
+        Expected {
+            commits: self.sites.iter().flat_map(Site::versions).collect(),
+            untouched: self.untouched.clone(),
+            orphans: false,
+            all_succeed: true,
+        }
+    }
+
+    /// Waits until everything is as it should be, or `patience` is over.
+    pub async fn settle(&self, expected: &Expected, patience: Duration) -> Settled {
+        let start = Instant::now();
+        loop {
+            let (violations, world) = self.judge(expected).await;
+            let took = start.elapsed();
+            if violations.is_empty() || took > patience {
+                return Settled {
+                    took,
+                    violations,
+                    world,
+                };
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn judge(&self, expected: &Expected) -> (Vec<Violation>, World) {
+        match World::look(&self.engine, &self.eye).await {
+            Ok(world) => (check(&self.history.all(), expected, &world), world),
+            Err(error) => {
+                let violation = Violation::new("I3", format!("the world cannot be looked at: {error:#}"));
+                (vec![violation], World::default())
+            }
+        }
+    }
+
+    /// As [`Self::settle`] at the end of a scenario: what has no owner must be gone as well, after the engine's grace time.
+    pub async fn settle_for_good(&self) -> Settled {
+        let expected = Expected {
+            orphans: true,
+            ..self.expected()
+        };
+        self.settle(&expected, SWEEP).await
+    }
+
+    /// Puts the engine, which was killed or has ended, back to work; gives the time until it was ready.
+    pub async fn restart(&mut self) -> Duration {
+        self.engine.kill9();
+        self.engine.restart().await
+    }
+}
