@@ -3,29 +3,37 @@
 use std::{
     collections::BTreeMap,
     io,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bollard::Docker;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 use windlass_domain::{BuildSettings, ConfigKey, Failure, ProcessSpec, Redactor, Secret, SourceTree};
 
 use crate::{
-    BuildEvent, BuilderConfig, Plan, PlanFailure,
+    BuildEvent, BuilderConfig, EngineAddress, Plan, PlanFailure, Space, Unlimited,
     diagnose::{self, Symptoms},
-    plan,
+    limits::{Limiter, Memory, Watch},
+    memory, plan,
     progress::{OutputLimits, Progress},
+    queue::{Queue, Slot},
     solve::{self, SolveError},
 };
+
+/// What a build may use where the kernel does not say how much memory there is.
+const FALLBACK_MEMORY_BYTES: u64 = 2 << 30;
 
 /// Plans and builds revisions. Cheap to clone; clones share the limit of concurrent builds.
 #[derive(Clone)]
 pub struct Builder {
     pub(crate) docker: Docker,
     pub(crate) config: Arc<BuilderConfig>,
-    pub(crate) slots: Arc<Semaphore>,
+    queue: Arc<Queue>,
+    limiter: Arc<Limiter>,
+    root: Arc<OnceCell<PathBuf>>,
 }
 
 /// What is built.
@@ -78,12 +86,45 @@ pub enum BuildError {
 impl Builder {
     /// A builder on this engine. `docker` has negotiated its API version.
     pub fn new(docker: Docker, config: BuilderConfig) -> Self {
-        let slots = Arc::new(Semaphore::new(config.max_concurrent.max(1)));
+        let half = || memory::total().map_or(FALLBACK_MEMORY_BYTES, |total| total / 2);
+        let memory = config.limits.memory_bytes.unwrap_or_else(half);
+        let (builds, cpu) = (config.max_concurrent, config.limits.cpu_millis);
         Self {
             docker,
+            queue: Arc::new(Queue::new(builds, memory)),
+            limiter: Arc::new(Limiter::new(config.engine.clone(), memory, cpu, builds)),
             config: Arc::new(config),
-            slots,
+            root: Arc::default(),
         }
+    }
+
+    /// Bytes of memory that one build may use, or why builds run without limits here.
+    pub async fn limits(&self) -> Result<u64, Unlimited> {
+        self.limiter.check(self.root().await).await?;
+        Ok(self.limiter.memory_bytes())
+    }
+
+    /// How many builds run.
+    pub fn running(&self) -> usize {
+        self.queue.running()
+    }
+
+    /// The room on the disk of the Docker Engine; none if that is not on this machine, or cannot be measured.
+    pub async fn disk(&self) -> Option<Space> {
+        let root = self.root().await.filter(|root| root.exists())?;
+        Space::measure(root).ok()
+    }
+
+    /// The folder of the Docker Engine, if it is one of this machine.
+    async fn root(&self) -> Option<&Path> {
+        if !matches!(self.config.engine, EngineAddress::Unix(_)) {
+            return None;
+        }
+        let ask = async || {
+            let info = self.docker.info().await.map_err(drop)?;
+            info.docker_root_dir.map(PathBuf::from).ok_or(())
+        };
+        self.root.get_or_try_init(ask).await.ok().map(PathBuf::as_path)
     }
 
     /// How this tree is built.
@@ -103,11 +144,8 @@ impl Builder {
         events: mpsc::Sender<BuildEvent>,
         cancel: CancellationToken,
     ) -> Result<BuiltImage, BuildError> {
-        let _slot = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(BuildError::Cancelled),
-            slot = self.slots.acquire() => slot.map_err(|error| BuildError::Engine(error.into()))?,
-        };
+        let _slot = self.turn(&events, &cancel).await?;
+        let mut watch = self.limiter.watch(self.root().await).await.ok();
         let started = Instant::now();
         let limits = OutputLimits {
             log_bytes: self.config.max_log_bytes,
@@ -123,13 +161,25 @@ impl Builder {
         };
         match solved {
             Some(Ok(id)) => self.describe(id, request.plan, started).await,
-            Some(Err(SolveError::Refused(message))) => Err(BuildError::Failed(explain(&message, &request, &progress))),
+            Some(Err(SolveError::Refused(message))) => {
+                let memory = watch.as_mut().map(Watch::memory).unwrap_or_default();
+                Err(BuildError::Failed(explain(&message, &request, &progress, &memory)))
+            }
             Some(Err(SolveError::Failed(failure))) => Err(BuildError::Failed(failure)),
             Some(Err(SolveError::Ours(error))) => Err(BuildError::Engine(error)),
             None => {
                 let failure = diagnose::timed_out(request.settings.timeout_seconds, progress.culprit());
                 Err(BuildError::Failed(failure))
             }
+        }
+    }
+
+    /// Waits until this build may begin.
+    async fn turn(&self, events: &mpsc::Sender<BuildEvent>, cancel: &CancellationToken) -> Result<Slot, BuildError> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(BuildError::Cancelled),
+            slot = self.queue.enter(events) => Ok(slot),
         }
     }
 
@@ -159,12 +209,13 @@ fn tcp_port(port: &str) -> Option<u16> {
     (protocol == "tcp").then(|| number.parse().ok())?
 }
 
-fn explain(message: &str, request: &BuildRequest, progress: &Progress) -> Failure {
+fn explain(message: &str, request: &BuildRequest, progress: &Progress, memory: &Memory) -> Failure {
     let message = progress.clean(message);
     diagnose::diagnose(&Symptoms {
         message: &message,
         step: progress.culprit(),
         plan: &request.plan,
         target: request.settings.target.as_deref(),
+        memory,
     })
 }

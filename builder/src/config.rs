@@ -18,6 +18,19 @@ pub struct BuilderConfig {
     pub max_line_chars: usize,
     /// Builds at the same time; others wait for their turn.
     pub max_concurrent: usize,
+    /// What one build may use.
+    pub limits: BuildLimits,
+    /// Bytes that the Docker Engine's build cache may have; none: 10 GiB, or a tenth of its disk if that is less.
+    pub cache_bytes: Option<u64>,
+}
+
+/// What one build may use of the machine. Whatever is set here, builds have a lower weight than apps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildLimits {
+    /// Bytes of memory; none: half of the machine's.
+    pub memory_bytes: Option<u64>,
+    /// Thousandths of a core; none: all cores.
+    pub cpu_millis: Option<u32>,
 }
 
 impl Default for BuilderConfig {
@@ -28,6 +41,8 @@ impl Default for BuilderConfig {
             max_log_bytes: 4 * 1024 * 1024,
             max_line_chars: 4000,
             max_concurrent: 2,
+            limits: BuildLimits::default(),
+            cache_bytes: None,
         }
     }
 }

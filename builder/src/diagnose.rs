@@ -5,7 +5,7 @@
 
 use windlass_domain::{Failure, FailureCode};
 
-use crate::{Plan, progress::StepState};
+use crate::{Plan, human_bytes, limits::Memory, progress::StepState};
 
 /// What a build's error is explained from.
 pub(crate) struct Symptoms<'a> {
@@ -17,6 +17,8 @@ pub(crate) struct Symptoms<'a> {
     pub(crate) plan: &'a Plan,
     /// The stage that the settings ask for.
     pub(crate) target: Option<&'a str>,
+    /// What is known of its memory.
+    pub(crate) memory: &'a Memory,
 }
 
 /// Why the build failed.
@@ -24,6 +26,7 @@ pub(crate) fn diagnose(symptoms: &Symptoms<'_>) -> Failure {
     let message = bare(symptoms.message);
     parse_error(message, symptoms)
         .or_else(|| frontend(message, symptoms))
+        .or_else(|| out_of_memory(message, symptoms))
         .or_else(|| exit(message, symptoms))
         .or_else(|| target(message, symptoms))
         .or_else(|| secret(message))
@@ -134,6 +137,38 @@ fn frontend(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
         )
         .with_evidence([message.to_owned()])
     })
+}
+
+/// The kernel killed a process of the step, or the step itself. Newer engines say so; older ones give the exit code of SIGKILL.
+fn out_of_memory(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    let memory = symptoms.memory;
+    let told = message.ends_with("cannot allocate memory") || message.ends_with("exit code: 137");
+    if memory.killed.is_none() && !(told && memory.limit_bytes.is_some()) {
+        return None;
+    }
+    let step = symptoms.step.map_or("a step", |step| step.name.as_str());
+    let killed = memory
+        .killed
+        .iter()
+        .map(|process| format!("the kernel killed `{process}`"));
+    let lines = killed.chain(tail(symptoms.step));
+    let failure = match memory.limit_bytes.filter(|_| !memory.machine) {
+        Some(limit) => Failure::new(
+            FailureCode::OutOfMemory,
+            format!(
+                "`{step}` ran out of memory: a build may use {} on this server",
+                human_bytes(limit)
+            ),
+            "make the step use less memory (fewer jobs side by side, a smaller heap), \
+             or raise `build.memory` in the server's configuration",
+        ),
+        None => Failure::new(
+            FailureCode::OutOfMemory,
+            format!("`{step}` was killed because the machine ran out of memory"),
+            "give the machine more memory, or make this step use less of it",
+        ),
+    };
+    Some(failure.with_evidence(lines))
 }
 
 fn exit(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
@@ -281,6 +316,37 @@ mod tests {
     use crate::DockerfilePlan;
 
     fn check(message: &str, step: &str, code: FailureCode, reason: &str) {
+        check_with(Memory::default(), message, step, (code, reason));
+    }
+
+    #[test]
+    fn what_was_killed_for_want_of_memory_says_so() {
+        use FailureCode::{BuildFailed, OutOfMemory};
+        let killed = |machine| Memory {
+            limit_bytes: Some(512 << 20),
+            killed: Some("cc1".to_owned()),
+            machine,
+        };
+        let limit = "`RUN make` ran out of memory: a build may use 512 MiB on this server";
+        let failed = "process \"/bin/sh -c make\" did not complete successfully: exit code: 2";
+        check_with(killed(false), failed, "RUN make", (OutOfMemory, limit));
+        let machine = "`RUN make` was killed because the machine ran out of memory";
+        check_with(killed(true), failed, "RUN make", (OutOfMemory, machine));
+        let limited = || Memory {
+            limit_bytes: Some(512 << 20),
+            ..Memory::default()
+        };
+        for sigkill in [
+            "executor failed running [/bin/sh -c make]: exit code: 137",
+            "process \"/bin/sh -c make\" did not complete successfully: cannot allocate memory",
+        ] {
+            check_with(limited(), sigkill, "RUN make", (OutOfMemory, limit));
+        }
+        let other = "`RUN make` ended with exit code 2";
+        check_with(limited(), failed, "RUN make", (BuildFailed, other));
+    }
+
+    fn check_with(memory: Memory, message: &str, step: &str, (code, reason): (FailureCode, &str)) {
         let plan = Plan::Dockerfile(DockerfilePlan {
             path: "Dockerfile".to_owned(),
             syntax: Some("docker/dockerfile:1".to_owned()),
@@ -293,6 +359,7 @@ mod tests {
             step: Some(&state),
             plan: &plan,
             target: Some("prod"),
+            memory: &memory,
         };
         let failure = diagnose(&symptoms);
         assert_eq!((failure.code, failure.reason.as_str()), (code, reason), "{message}");

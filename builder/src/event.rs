@@ -5,6 +5,11 @@ use std::time::Duration;
 /// One thing that happened, in order. Texts are clean: no control characters but colour, known secrets redacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildEvent {
+    /// The build cannot begin yet.
+    Waiting {
+        /// Why, such as `Waiting for a build slot: 2 builds run`.
+        reason: String,
+    },
     /// A step begins.
     StepStarted {
         /// Counts from 1 within the build; steps that run side by side have different numbers.

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
 mod build;
+mod cache;
 mod config;
 mod context;
 mod diagnose;
@@ -15,14 +16,21 @@ mod dockerfile;
 mod engine;
 mod event;
 pub mod ignore;
+mod limits;
+mod memory;
 mod plan;
 mod progress;
+mod queue;
 mod session;
 mod solve;
+mod space;
 
 pub use windlass_buildpacks::BaseImages;
 
 pub use build::{BuildError, BuildRequest, Builder, BuiltImage};
-pub use config::{BuilderConfig, EngineAddress, EngineAddressError};
+pub use config::{BuildLimits, BuilderConfig, EngineAddress, EngineAddressError};
 pub use event::{BuildEvent, LineStream};
+pub use limits::Unlimited;
+pub use memory::human_bytes;
 pub use plan::{DockerfilePlan, Plan, PlanFailure};
+pub use space::Space;

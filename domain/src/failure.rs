@@ -26,7 +26,7 @@ pub enum FailureCode {
     ReleaseFailed,
     /// A new instance ended before it was ready.
     Exited,
-    /// A new instance used more memory than allowed.
+    /// A new instance, or a step of the build, used more memory than allowed.
     OutOfMemory,
     /// A new instance listens, but on another port.
     WrongPort,

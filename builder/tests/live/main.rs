@@ -4,4 +4,5 @@
 mod buildpacks;
 mod cancellation;
 mod dockerfiles;
+mod limits;
 mod support;

@@ -396,6 +396,10 @@ impl Container {
         docker(&["logs", &self.0])
     }
 
+    pub fn is_running(&self) -> bool {
+        docker(&["inspect", "--format", "{{.State.Running}}", &self.0]).trim() == "true"
+    }
+
     /// Asks it to stop; the seconds it took.
     pub fn stop(&self) -> Duration {
         let started = Instant::now();

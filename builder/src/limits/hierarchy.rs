@@ -1,0 +1,339 @@
+//! The kernel's control groups, versions 1 and 2: where a group's files are, and what is written into them.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::Access,
+    process::{Pid, Signal, kill_process},
+};
+
+use super::Unlimited;
+
+/// An app's group has 1024 shares or a weight of 100 unless its limits say otherwise: a build gets a quarter of that.
+const SHARES: u64 = 256;
+const WEIGHT: u64 = 25;
+/// Processes and threads of one step: enough for any compiler, not for a fork bomb.
+const PROCESSES: u64 = 8192;
+/// Quotas of CPU time are counted in periods of this length.
+const PERIOD_US: u64 = 100_000;
+/// Where a step's processes stand when the machine itself has no memory left: before apps and databases.
+const KILLED_FIRST: &str = "500";
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// What a group is limited to.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    /// Memory of one step.
+    pub(super) memory_bytes: u64,
+    /// Memory of all builds together.
+    pub(super) all_memory_bytes: u64,
+    /// Thousandths of a core; none for all cores.
+    pub(super) cpu_millis: Option<u32>,
+}
+
+/// Where the groups of this machine are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hierarchy {
+    /// A tree for each controller.
+    V1(PathBuf),
+    /// One tree.
+    V2(PathBuf),
+}
+
+/// The groups that a process is in, as `/proc/{pid}/cgroup` lists them: by controller, in version 2 without one.
+#[derive(Debug, Default)]
+pub(super) struct OwnGroups(BTreeMap<String, String>);
+
+impl OwnGroups {
+    pub(super) fn parse(text: &str) -> Self {
+        let mut groups = BTreeMap::new();
+        for line in text.lines() {
+            let mut fields = line.splitn(3, ':').skip(1);
+            if let (Some(controllers), Some(path)) = (fields.next(), fields.next()) {
+                for controller in controllers.split(',') {
+                    groups.insert(controller.to_owned(), path.to_owned());
+                }
+            }
+        }
+        Self(groups)
+    }
+}
+
+/// A file of a group, and the value that it must not exceed.
+type Rule = (&'static str, &'static str, u64);
+
+impl Hierarchy {
+    /// The one that the kernel offers, if we may write to it.
+    pub(super) fn of_this_machine() -> Result<Self, Unlimited> {
+        let root = PathBuf::from(ROOT);
+        let (found, writable) = if root.join("cgroup.controllers").exists() {
+            (Self::V2(root.clone()), root)
+        } else {
+            (Self::V1(root.clone()), root.join("memory"))
+        };
+        match rustix::fs::access(&writable, Access::WRITE_OK) {
+            Ok(()) => Ok(found),
+            Err(_) => Err(Unlimited::ReadOnly(writable)),
+        }
+    }
+
+    /// The group that `runc` makes of a path: an absolute one stands below the root; a relative one below the engine's own group,
+    /// in version 2 beside it, because a group with processes in it may have no groups below it there.
+    pub(super) fn resolve(&self, path: &str, own: &OwnGroups) -> Option<PathBuf> {
+        if let Some(below) = path.strip_prefix('/') {
+            return Some(PathBuf::from(below));
+        }
+        let own = match self {
+            Self::V1(_) => PathBuf::from(own.0.get("memory")?),
+            Self::V2(_) => Path::new(own.0.get("")?).parent()?.to_owned(),
+        };
+        let own = own.strip_prefix("/").unwrap_or(&own);
+        Some(own.join(path))
+    }
+
+    /// Whether the group exists.
+    pub(super) fn is_there(&self, group: &Path) -> bool {
+        self.folder("memory", group).exists()
+    }
+
+    /// Whether anything runs in the group.
+    pub(super) fn has_processes(&self, group: &Path) -> bool {
+        !self.processes(group).is_empty()
+    }
+
+    /// Limits one step. Only the limit of memory has to hold; a controller that is missing costs its own limit.
+    pub(super) fn limit(&self, group: &Path, limits: &Limits) -> io::Result<()> {
+        let optional: &[Rule] = match self {
+            Self::V1(_) => &[("cpu", "cpu.shares", SHARES), ("pids", "pids.max", PROCESSES)],
+            Self::V2(_) => &[("", "cpu.weight", WEIGHT), ("", "pids.max", PROCESSES)],
+        };
+        for (controller, file, value) in optional {
+            let _ = lower(&self.folder(controller, group).join(file), *value);
+        }
+        if let Some(millis) = limits.cpu_millis {
+            let _ = self.limit_cpu(group, millis);
+        }
+        let memory = self.folder("memory", group);
+        match self {
+            Self::V1(_) => {
+                lower(&memory.join("memory.limit_in_bytes"), limits.memory_bytes)?;
+                // With what it may swap: the kernel refuses it before the limit without swap is set.
+                let _ = lower(&memory.join("memory.memsw.limit_in_bytes"), limits.memory_bytes);
+            }
+            Self::V2(_) => {
+                let _ = lower(&memory.join("memory.swap.max"), 0);
+                // A step that lost one of its processes may not know it: better that it ends whole.
+                let _ = fs::write(memory.join("memory.oom.group"), "1");
+                lower(&memory.join("memory.max"), limits.memory_bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn limit_cpu(&self, group: &Path, millis: u32) -> io::Result<()> {
+        let quota = u64::from(millis) * PERIOD_US / 1000;
+        match self {
+            Self::V1(_) => {
+                let cpu = self.folder("cpu", group);
+                fs::write(cpu.join("cpu.cfs_period_us"), PERIOD_US.to_string())?;
+                lower(&cpu.join("cpu.cfs_quota_us"), quota)
+            }
+            Self::V2(_) => lower(&self.folder("", group).join("cpu.max"), quota),
+        }
+    }
+
+    /// Limits the group around all steps: their weight together, and their memory as long as builds run.
+    pub(super) fn limit_all(&self, nest: &Path, limits: &Limits) {
+        let (memory, file) = self.memory_of_all(nest);
+        let (controller, weight, value) = match self {
+            Self::V1(_) => ("cpu", "cpu.shares", SHARES),
+            Self::V2(_) => ("", "cpu.weight", WEIGHT),
+        };
+        let _ = lower(&self.folder(controller, nest).join(weight), value);
+        if let Err(error) = fs::write(memory.join(file), limits.all_memory_bytes.to_string()) {
+            tracing::debug!(%error, "the group of all builds cannot be limited");
+        }
+    }
+
+    /// Takes the limit of memory of all steps back.
+    pub(super) fn unlimit_all(&self, nest: &Path) {
+        let (memory, file) = self.memory_of_all(nest);
+        let all = match self {
+            Self::V1(_) => "-1",
+            Self::V2(_) => "max",
+        };
+        let _ = fs::write(memory.join(file), all);
+    }
+
+    fn memory_of_all(&self, nest: &Path) -> (PathBuf, &'static str) {
+        let file = match self {
+            Self::V1(_) => "memory.limit_in_bytes",
+            Self::V2(_) => "memory.max",
+        };
+        (self.folder("memory", nest), file)
+    }
+
+    /// Puts what runs in the group first in the order in which the kernel kills when the machine has no memory left. BuildKit
+    /// starts steps with the engine's own place, which is the last.
+    pub(super) fn kill_first(&self, group: &Path) {
+        for process in self.processes(group) {
+            let _ = fs::write(
+                format!("/proc/{}/oom_score_adj", process.as_raw_nonzero()),
+                KILLED_FIRST,
+            );
+        }
+    }
+
+    /// Kills what runs in the group.
+    pub(super) fn kill(&self, group: &Path) {
+        for process in self.processes(group) {
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+
+    fn processes(&self, group: &Path) -> Vec<Pid> {
+        let listed = fs::read_to_string(self.folder("memory", group).join("cgroup.procs")).unwrap_or_default();
+        let pid = |line: &str| Pid::from_raw(line.trim().parse().ok()?);
+        listed.lines().filter_map(pid).collect()
+    }
+
+    fn folder(&self, controller: &str, group: &Path) -> PathBuf {
+        match self {
+            Self::V1(root) => root.join(controller).join(group),
+            Self::V2(root) => root.join(group),
+        }
+    }
+}
+
+/// Writes a limit unless a lower one stands there: another engine's, maybe.
+fn lower(file: &Path, value: u64) -> io::Result<()> {
+    let now = fs::read_to_string(file)?;
+    let now = now.split_whitespace().next().unwrap_or_default();
+    // `max` and -1 are no numbers of this kind: there is no limit yet.
+    if now.parse::<u64>().is_ok_and(|now| now <= value) {
+        return Ok(());
+    }
+    fs::write(file, value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        memory_bytes: 1 << 30,
+        all_memory_bytes: 2 << 30,
+        cpu_millis: Some(1500),
+    };
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let temp = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = temp.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        temp
+    }
+
+    fn read(temp: &tempfile::TempDir, path: &str) -> String {
+        fs::read_to_string(temp.path().join(path)).unwrap()
+    }
+
+    #[test]
+    fn a_step_is_limited_in_version_1() {
+        let group = Path::new("docker/buildkit/abc");
+        let temp = tree(&[
+            ("memory/docker/buildkit/memory.limit_in_bytes", "9223372036854771712\n"),
+            (
+                "memory/docker/buildkit/abc/memory.limit_in_bytes",
+                "9223372036854771712\n",
+            ),
+            (
+                "memory/docker/buildkit/abc/memory.memsw.limit_in_bytes",
+                "9223372036854771712\n",
+            ),
+            ("cpu/docker/buildkit/cpu.shares", "1024\n"),
+            ("cpu/docker/buildkit/abc/cpu.shares", "1024\n"),
+            ("cpu/docker/buildkit/abc/cpu.cfs_quota_us", "-1\n"),
+            ("pids/docker/buildkit/abc/pids.max", "max\n"),
+        ]);
+        let hierarchy = Hierarchy::V1(temp.path().to_owned());
+        hierarchy.limit_all(Path::new("docker/buildkit"), &LIMITS);
+        hierarchy.limit(group, &LIMITS).unwrap();
+        assert_eq!(
+            read(&temp, "memory/docker/buildkit/abc/memory.limit_in_bytes"),
+            "1073741824"
+        );
+        assert_eq!(
+            read(&temp, "memory/docker/buildkit/abc/memory.memsw.limit_in_bytes"),
+            "1073741824"
+        );
+        assert_eq!(read(&temp, "cpu/docker/buildkit/abc/cpu.shares"), "256");
+        assert_eq!(read(&temp, "cpu/docker/buildkit/abc/cpu.cfs_quota_us"), "150000");
+        assert_eq!(read(&temp, "pids/docker/buildkit/abc/pids.max"), "8192");
+        assert_eq!(read(&temp, "cpu/docker/buildkit/cpu.shares"), "256");
+        assert_eq!(
+            read(&temp, "memory/docker/buildkit/memory.limit_in_bytes"),
+            "2147483648"
+        );
+        hierarchy.unlimit_all(Path::new("docker/buildkit"));
+        assert_eq!(read(&temp, "memory/docker/buildkit/memory.limit_in_bytes"), "-1");
+    }
+
+    #[test]
+    fn a_step_is_limited_in_version_2_and_a_lower_limit_is_left_alone() {
+        let group = Path::new("system.slice/system.slice:docker:abc");
+        let files = [
+            ("memory.max", "max\n"),
+            ("memory.swap.max", "max\n"),
+            ("cpu.weight", "10\n"),
+            ("cpu.max", "max 100000\n"),
+            ("pids.max", "100\n"),
+        ];
+        let files = files.map(|(file, text)| (group.join(file).to_str().unwrap().to_owned(), text));
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+        let temp = tree(&files);
+        Hierarchy::V2(temp.path().to_owned()).limit(group, &LIMITS).unwrap();
+        let now = |file: &str| read(&temp, group.join(file).to_str().unwrap());
+        assert_eq!(now("memory.max"), "1073741824");
+        assert_eq!(
+            (now("memory.swap.max"), now("memory.oom.group")),
+            ("0".into(), "1".into())
+        );
+        assert_eq!((now("cpu.weight"), now("pids.max")), ("10\n".into(), "100\n".into()));
+        assert_eq!(now("cpu.max"), "150000");
+    }
+
+    #[test]
+    fn a_step_without_the_controller_of_memory_is_not_limited() {
+        let temp = tree(&[("docker/buildkit/abc/cpu.weight", "100\n")]);
+        let hierarchy = Hierarchy::V2(temp.path().to_owned());
+        assert!(hierarchy.limit(Path::new("docker/buildkit/abc"), &LIMITS).is_err());
+    }
+
+    #[test]
+    fn relative_paths_are_taken_as_runc_takes_them() {
+        let own = OwnGroups::parse("0::/system.slice/docker.service\n");
+        let path = "system.slice:docker:abc";
+        let v2 = Hierarchy::V2(PathBuf::from("/x"));
+        assert_eq!(
+            v2.resolve(path, &own),
+            Some(PathBuf::from("system.slice/system.slice:docker:abc"))
+        );
+        assert_eq!(
+            v2.resolve("/docker/buildkit/abc", &own),
+            Some(PathBuf::from("docker/buildkit/abc"))
+        );
+        let own = OwnGroups::parse("4:memory:/system.slice/docker.service\n1:cpu,cpuacct:/elsewhere\n0::/\n");
+        let v1 = Hierarchy::V1(PathBuf::from("/x"));
+        assert_eq!(
+            v1.resolve(path, &own),
+            Some(PathBuf::from("system.slice/docker.service/system.slice:docker:abc"))
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! What the kernel says of processes that it killed for want of memory: the only account that outlives the control group.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read, Seek, SeekFrom},
+    os::unix::fs::OpenOptionsExt,
+};
+
+use rustix::fs::OFlags;
+
+/// Bytes of one record at most, as the kernel has it.
+const RECORD_BYTES: usize = 8192;
+
+/// The kernel's log from some moment on.
+pub(super) struct KernelLog(File);
+
+/// A process of a build step that was killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kill {
+    /// BuildKit's id of the step's container.
+    pub(super) step: String,
+    /// The name of the process.
+    pub(super) process: String,
+    /// The machine had no memory left; otherwise the step had used up its own.
+    pub(super) machine: bool,
+}
+
+impl KernelLog {
+    /// Reads what comes from now on; none where the log may not be read.
+    pub(super) fn from_now() -> Option<Self> {
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut file = File::options().read(true).custom_flags(flags).open("/dev/kmsg").ok()?;
+        file.seek(SeekFrom::End(0)).ok()?;
+        Some(Self(file))
+    }
+
+    /// What has come since the last time. Each read gives one record.
+    pub(super) fn kills(&mut self) -> Vec<Kill> {
+        let mut kills = Vec::new();
+        let mut record = vec![0; RECORD_BYTES];
+        loop {
+            match self.0.read(&mut record) {
+                Ok(0) => return kills,
+                Ok(bytes) => kills.extend(kill(&String::from_utf8_lossy(&record[..bytes]))),
+                // Records were overwritten before they were read: it goes on with the oldest that is left.
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => {}
+                Err(_) => return kills,
+            }
+        }
+    }
+}
+
+/// A kill, if the record tells of one: `…;oom-kill:constraint=…,task_memcg=/docker/buildkit/{id},task=cc1,pid=7,uid=0`.
+fn kill(record: &str) -> Option<Kill> {
+    let (_, text) = record.split_once(';')?;
+    let fields = text.strip_prefix("oom-kill:")?;
+    let (_, rest) = fields.split_once("task_memcg=")?;
+    let (group, rest) = rest.split_once(",task=")?;
+    let (process, _) = rest.rsplit_once(",pid=")?;
+    Some(Kill {
+        step: group.rsplit(['/', ':']).next()?.to_owned(),
+        process: process.to_owned(),
+        machine: fields.starts_with("constraint=CONSTRAINT_NONE"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_is_read_from_its_record() {
+        let record = "4,8,9,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=abc,mems_allowed=0,\
+                      oom_memcg=/docker/buildkit/abc,task_memcg=/docker/buildkit/abc,task=cc1,plus,pid=7,uid=0\n";
+        let wanted = Kill {
+            step: "abc".to_owned(),
+            process: "cc1,plus".to_owned(),
+            machine: false,
+        };
+        assert_eq!(kill(record), Some(wanted));
+        let record = "4,8,9,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,\
+                      task_memcg=/system.slice/system.slice:docker:abc,task=cc1,pid=7,uid=0\n";
+        let found = kill(record).unwrap();
+        assert_eq!((found.step.as_str(), found.machine), ("abc", true));
+        assert_eq!(kill("6,1,2,-;eth0: link up\n"), None);
+    }
+}
