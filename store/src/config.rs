@@ -108,7 +108,7 @@ impl Store {
                 deployment: None,
             }));
         }
-        let config = self.insert_config(&mut tx, app, (config.version, vars), by).await?;
+        let config = self.insert_config(&mut tx, app, (config.version, vars), Some(by)).await?;
         let deployment = deploy_config(&mut tx, team, app, by).await?;
         tx.commit().await?;
         Ok(Some(ConfigPatched {
@@ -124,7 +124,7 @@ impl Store {
         connection: &mut PgConnection,
         app: AppId,
         version: u32,
-        by: TokenId,
+        by: Option<TokenId>,
     ) -> Result<(), StoreError> {
         let newest = self.newest_config(connection, app).await?;
         let wanted = self.config_version(connection, app, version).await?;
@@ -169,7 +169,7 @@ impl Store {
         connection: &mut PgConnection,
         app: AppId,
         (after, vars): (u32, Vars),
-        by: TokenId,
+        by: Option<TokenId>,
     ) -> Result<Config, StoreError> {
         let version = after + 1;
         let plaintext: BTreeMap<&str, &str> = vars
@@ -185,7 +185,7 @@ impl Store {
             app.uuid(),
             i32::try_from(version).unwrap_or(i32::MAX),
             sealed,
-            by.uuid()
+            by.map(TokenId::uuid)
         )
         .execute(connection)
         .await?;

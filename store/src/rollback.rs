@@ -7,6 +7,7 @@ use crate::{
     DeploymentRow, NewDeployment, ReleaseRow, Store, StoreError, Trigger,
     apps::lock_app,
     deployments::insert_deployment,
+    formation::has_app,
     releases::{number, select_releases},
 };
 
@@ -57,18 +58,9 @@ impl Store {
         if !lock_app(&mut tx, team, app).await? {
             return Err(RollbackError::NoSuchApp);
         }
-        let live = live_release(&mut tx, app).await?.ok_or(RollbackError::NoLiveRelease)?;
-        let target = match to {
-            Some(version) => named(&mut tx, app, version).await?,
-            None => before(&mut tx, &live).await?,
-        };
-        if target.live {
-            return Err(RollbackError::AlreadyLive);
-        }
-        if !target.image_available {
-            return Err(RollbackError::ImageGone(target.version));
-        }
-        self.restore_config(&mut tx, app, target.config_version, by).await?;
+        let target = target(&mut tx, app, to).await?;
+        self.restore_config(&mut tx, app, target.config_version, Some(by))
+            .await?;
         let new = NewDeployment {
             kind: DeploymentKind::Rollback { to: target.version },
             trigger: Trigger::Rollback,
@@ -81,6 +73,42 @@ impl Store {
         tx.commit().await?;
         row.ok_or(RollbackError::NoSuchApp)
     }
+
+    /// The release that [`Self::create_rollback`] would go back to, or why it would not. Changes nothing.
+    pub async fn rollback_target(
+        &self,
+        team: TeamId,
+        app: AppId,
+        to: Option<ReleaseVersion>,
+    ) -> Result<ReleaseRow, RollbackError> {
+        let mut connection = self.pool().acquire().await?;
+        if !has_app(&mut connection, team, app).await? {
+            return Err(RollbackError::NoSuchApp);
+        }
+        target(&mut connection, app, to).await
+    }
+}
+
+/// The release that a rollback would go back to.
+async fn target(
+    connection: &mut PgConnection,
+    app: AppId,
+    to: Option<ReleaseVersion>,
+) -> Result<ReleaseRow, RollbackError> {
+    let live = live_release(connection, app)
+        .await?
+        .ok_or(RollbackError::NoLiveRelease)?;
+    let target = match to {
+        Some(version) => named(connection, app, version).await?,
+        None => before(connection, &live).await?,
+    };
+    if target.live {
+        return Err(RollbackError::AlreadyLive);
+    }
+    if !target.image_available {
+        return Err(RollbackError::ImageGone(target.version));
+    }
+    Ok(target)
 }
 
 async fn live_release(connection: &mut PgConnection, app: AppId) -> Result<Option<ReleaseRow>, StoreError> {
@@ -105,8 +133,7 @@ async fn named(
 /// The newest release before the live one that was live itself and differs from it.
 async fn before(connection: &mut PgConnection, live: &ReleaseRow) -> Result<ReleaseRow, RollbackError> {
     let row = select_releases!(
-        "join deployments d on d.id = r.deployment_id
-         where r.app_id = $1 and r.version < $2 and d.status = 'succeeded' and (r.image_id, r.config_version) <> ($3, $4)
+        "where r.app_id = $1 and r.version < $2 and made.status = 'succeeded' and (r.image_id, r.config_version) <> ($3, $4)
          order by r.version desc limit 1",
         live.app.uuid(),
         number(live.version),
