@@ -26,6 +26,7 @@ async fn main() {
         table_file: folder.path().join("routes.json"),
         workers: options.get("--workers").map(|n| n.parse().unwrap()),
         limits,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let routes = std::fs::read_to_string(options["--routes"])
         .unwrap()

@@ -44,6 +44,7 @@ pub(crate) struct ConnClock {
     last_word: AtomicU8,
     content_length_seen: AtomicBool,
     bare_line_feed: AtomicBool,
+    winding_up: AtomicBool,
 }
 
 impl ConnClock {
@@ -58,6 +59,7 @@ impl ConnClock {
             last_word: AtomicU8::new(LastWord::None as u8),
             content_length_seen: AtomicBool::new(false),
             bare_line_feed: AtomicBool::new(false),
+            winding_up: AtomicBool::new(false),
         }
     }
 
@@ -102,6 +104,15 @@ impl ConnClock {
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.enter(Phase::Idle);
         }
+    }
+
+    /// The next request is to be the last.
+    pub(crate) fn wind_up(&self) {
+        self.winding_up.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_winding_up(&self) -> bool {
+        self.winding_up.load(Relaxed)
     }
 
     pub(crate) fn is_http2(&self) -> bool {

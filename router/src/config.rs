@@ -15,6 +15,8 @@ pub struct RouterConfig {
     pub workers: Option<NonZeroUsize>,
     /// Time and size limits.
     pub limits: Limits,
+    /// What it says about itself: the version of the program that it is part of.
+    pub version: String,
 }
 
 /// The control socket, bound already or as a path.
@@ -24,6 +26,14 @@ pub enum ControlSocket {
     Bound(UnixListener),
     /// A path. A socket file that nobody answers on is replaced; the new one is open to its owner only.
     Path(PathBuf),
+    /// For a router that may take over from another one: `own` is its socket as long as it lives, and `current` becomes a second
+    /// name of it as soon as it serves, whoever had that name before. Both are in one folder.
+    Successor {
+        /// A path that no other living router has, ending in `.sock`.
+        own: PathBuf,
+        /// The path by which the router that serves is found.
+        current: PathBuf,
+    },
 }
 
 /// Time and size limits against slow, greedy or broken peers.
@@ -33,6 +43,9 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a connection may wait for its next request.
     pub keep_alive_idle: Duration,
+    /// How long a connection may go on waiting for its next request after the router was told to end. That request is still
+    /// answered, and is the connection's last: closing at once would cut off those that are on their way.
+    pub keep_alive_grace: Duration,
     /// How long a body may stand still, in either direction. Upgraded connections have no such limit.
     pub body_idle: Duration,
     /// For connecting to an instance.
@@ -60,6 +73,7 @@ impl Default for Limits {
         Self {
             header_read: Duration::from_secs(10),
             keep_alive_idle: Duration::from_secs(75),
+            keep_alive_grace: Duration::from_secs(5),
             body_idle: Duration::from_secs(60),
             connect: Duration::from_secs(2),
             response_header: Duration::from_secs(60),

@@ -5,7 +5,10 @@ use std::{
     future::{Future, poll_fn},
     net::IpAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -76,12 +79,15 @@ pub(crate) async fn serve(worker: Arc<Worker>, stream: TcpStream, admission: Adm
     let builder = builder(&shared.limits);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut closing = pin!(shared.closing.cancelled());
+    let is_closing = &shared.is_closing;
     let mut timer = pin!(sleep(shared.limits.header_read));
     let mut watch = Watch {
         clock: &clock,
         limits: &shared.limits,
-        closing: closing.as_mut(),
+        is_closing,
+        closing: Some(closing.as_mut()),
         timer: timer.as_mut(),
+        ends_at: None,
         graceful: false,
         grace: None,
     };
@@ -134,8 +140,12 @@ enum Verdict {
 struct Watch<'a, 'c> {
     clock: &'a ConnClock,
     limits: &'a Limits,
-    closing: Pin<&'a mut WaitForCancellationFuture<'c>>,
+    is_closing: &'a AtomicBool,
+    /// Polled once: it then wakes this task when the router closes, and [`Self::is_closing`] tells it without a lock.
+    closing: Option<Pin<&'a mut WaitForCancellationFuture<'c>>>,
     timer: Pin<&'a mut Sleep>,
+    /// The router closes: when the connection has to, if it is idle then.
+    ends_at: Option<Instant>,
     /// The connection was told to take no further request.
     graceful: bool,
     /// Until when it may take to do so.
@@ -144,7 +154,15 @@ struct Watch<'a, 'c> {
 
 impl Watch<'_, '_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
-        if !self.graceful && self.closing.as_mut().poll(cx).is_ready() {
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.poll(cx);
+        }
+        if self.ends_at.is_none() && self.is_closing.load(Relaxed) {
+            self.clock.wind_up();
+            self.ends_at = Some(Instant::now() + self.limits.keep_alive_grace);
+        }
+        // HTTP/2 can tell the client which requests are still answered; HTTP/1.1 can only close, so it waits for the next one.
+        if self.ends_at.is_some() && !self.graceful && self.clock.is_http2() {
             self.graceful = true;
             return Poll::Ready(Verdict::CloseGracefully);
         }
@@ -155,19 +173,30 @@ impl Watch<'_, '_> {
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
         loop {
             let deadline = self.clock.deadline(self.limits).map(Instant::from_std).max(self.grace);
-            if let Some(deadline) = deadline
-                && deadline < self.timer.deadline()
+            let end = self.end();
+            if let Some(next) = deadline.into_iter().chain(end).min()
+                && next < self.timer.deadline()
             {
-                self.timer.as_mut().reset(deadline);
+                self.timer.as_mut().reset(next);
             }
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             self.timer.as_mut().reset(now + self.limits.header_read);
+            if end.is_some_and(|end| end <= now) {
+                self.graceful = true;
+                return Poll::Ready(Verdict::CloseGracefully);
+            }
             if deadline.is_some_and(|deadline| deadline <= now) {
                 self.grace = Some(now + self.limits.header_read);
                 return Poll::Ready(self.expire());
             }
         }
+    }
+
+    /// When an idle connection ends because the router does.
+    fn end(&self) -> Option<Instant> {
+        self.ends_at
+            .filter(|_| !self.graceful && self.clock.phase() != Phase::Busy)
     }
 
     fn expire(&mut self) -> Verdict {

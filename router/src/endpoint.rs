@@ -1,4 +1,5 @@
-//! One address that serves requests: how many it is serving, whether it refused a connection lately, and its idle connections.
+//! One address that serves requests: how many it is serving and has served, whether it refused a connection lately, and its idle
+//! connections.
 
 use std::{
     net::SocketAddr,
@@ -22,6 +23,8 @@ pub(crate) struct Endpoint {
     pub(crate) instance: InstanceId,
     pub(crate) address: SocketAddr,
     in_flight: AtomicUsize,
+    answered: AtomicU64,
+    failed: AtomicU64,
     retired: AtomicBool,
     refusals: AtomicU32,
     /// Milliseconds since `born` until which no request is sent; 0 if none.
@@ -41,6 +44,8 @@ impl Endpoint {
             instance,
             address,
             in_flight: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             refusals: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
@@ -52,6 +57,12 @@ impl Endpoint {
     /// Requests and tunnels that use this address now.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Requests and tunnels that it was sent and that are over, and how many of them it failed.
+    pub(crate) fn served(&self) -> (u64, u64) {
+        let failed = self.failed.load(Relaxed);
+        (self.answered.load(Relaxed), failed)
     }
 
     fn now_ms(&self) -> u64 {
@@ -122,13 +133,40 @@ impl Endpoint {
     }
 }
 
+/// How a request ended, as far as the instance is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It was answered, or its client went away.
+    Over,
+    /// It was answered with a status of 500 or more, not at all, or not to its end.
+    Failed,
+    /// The instance never got it.
+    Unsent,
+}
+
 /// One request or tunnel that uses an endpoint; counted from its choice until this is dropped.
-pub(crate) struct InFlight(Arc<Endpoint>);
+pub(crate) struct InFlight {
+    endpoint: Arc<Endpoint>,
+    outcome: Outcome,
+}
 
 impl InFlight {
     pub(crate) fn new(endpoint: &Arc<Endpoint>) -> Self {
         endpoint.in_flight.fetch_add(1, Relaxed);
-        Self(Arc::clone(endpoint))
+        Self {
+            endpoint: Arc::clone(endpoint),
+            outcome: Outcome::Over,
+        }
+    }
+
+    /// The instance failed the request.
+    pub(crate) fn fail(&mut self) {
+        self.outcome = Outcome::Failed;
+    }
+
+    /// The request goes to another connection: the instance got nothing of it, or closed a kept connection at that moment.
+    pub(crate) fn pass_over(mut self) {
+        self.outcome = Outcome::Unsent;
     }
 }
 
@@ -136,12 +174,18 @@ impl std::ops::Deref for InFlight {
     type Target = Endpoint;
 
     fn deref(&self) -> &Endpoint {
-        &self.0
+        &self.endpoint
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        if self.outcome != Outcome::Unsent {
+            self.endpoint.answered.fetch_add(1, Relaxed);
+        }
+        if self.outcome == Outcome::Failed {
+            self.endpoint.failed.fetch_add(1, Relaxed);
+        }
+        self.endpoint.in_flight.fetch_sub(1, Relaxed);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn forward(
     let mut fresh = delivery.upgrade;
     let mut outcome = Refusal::InstanceFailed;
     for _ in 0..MAX_ATTEMPTS {
-        let Some((index, in_flight)) = route.choose(&refused) else {
+        let Some((index, mut in_flight)) = route.choose(&refused) else {
             break;
         };
         let kept = if fresh {
@@ -72,6 +72,7 @@ pub(crate) async fn forward(
                     outcome = refusal_of(&error);
                     tracing::debug!(instance = %in_flight.instance, address = %in_flight.address, %error, "no connection");
                     route.eject(index);
+                    in_flight.fail();
                     refused.push(index);
                     continue;
                 }
@@ -83,6 +84,9 @@ pub(crate) async fn forward(
         }
         match link.send(request, &patience).await {
             Ok(response) => {
+                if response.status().is_server_error() {
+                    in_flight.fail();
+                }
                 if body_goes_on(&patience) {
                     link.detach();
                 }
@@ -92,11 +96,20 @@ pub(crate) async fn forward(
                     in_flight,
                 });
             }
-            Err(SendError::Unsent(unsent)) => request = *unsent,
-            Err(SendError::Timeout) => return Err(Refusal::InstanceTimeout),
+            Err(SendError::Unsent(unsent)) => {
+                in_flight.pass_over();
+                request = *unsent;
+            }
+            Err(SendError::Timeout) => {
+                in_flight.fail();
+                return Err(Refusal::InstanceTimeout);
+            }
             Err(SendError::Broken(error)) => match spare {
-                Some(spare) => request = spare,
-                None => return Err(blame(&error, &patience, &in_flight)),
+                Some(spare) => {
+                    in_flight.pass_over();
+                    request = spare;
+                }
+                None => return Err(blame(&error, &patience, &mut in_flight)),
             },
         }
         fresh = true;
@@ -146,13 +159,14 @@ fn refusal_of(error: &ConnectError) -> Refusal {
 }
 
 /// Whose fault it is that the exchange broke: the client's if its body did.
-fn blame(error: &hyper::Error, patience: &Patience, in_flight: &InFlight) -> Refusal {
+fn blame(error: &hyper::Error, patience: &Patience, in_flight: &mut InFlight) -> Refusal {
     match patience.body.as_ref().and_then(|body| body.fault()) {
         Some(BodyFault::Stalled) => Refusal::RequestTimeout,
         Some(BodyFault::TooLarge) => Refusal::TooLarge,
         Some(BodyFault::Lost) => Refusal::BadRequest("the request's body broke off or is malformed"),
         None => {
             tracing::debug!(instance = %in_flight.instance, address = %in_flight.address, %error, "the exchange broke");
+            in_flight.fail();
             Refusal::InstanceFailed
         }
     }

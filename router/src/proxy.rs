@@ -44,7 +44,8 @@ struct Order {
 pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Response<ProxyBody> {
     let worker = Arc::clone(&client.worker);
     worker.shared.requests[worker.index].0.fetch_add(1, Relaxed);
-    let exchange = Exchange::begin(&client, request.version() == Version::HTTP_2);
+    let http2 = request.version() == Version::HTTP_2;
+    let exchange = Exchange::begin(&client, http2);
     let (mut parts, body) = request.into_parts();
     let request_id = message::ensure_request_id(&mut parts.headers);
     let log = AccessLog::begin(&parts);
@@ -58,6 +59,10 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     };
     log.end(response.status(), &request_id);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
+    if client.clock.is_winding_up() && !http2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     response
 }
 
@@ -181,11 +186,12 @@ impl Sent {
         let Answer {
             mut response,
             link,
-            in_flight,
+            mut in_flight,
         } = self.answer;
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let Some((_, on_client)) = self.upgrade.filter(|_| switches) else {
             if switches {
+                in_flight.fail();
                 return Err((Refusal::InstanceFailed, exchange));
             }
             let (mut parts, incoming) = response.into_parts();

@@ -93,6 +93,14 @@ impl InstanceBody {
         }
     }
 
+    /// The instance did not send its body to the end.
+    fn break_off(&mut self) {
+        self.link = None;
+        if let Some(mut in_flight) = self.in_flight.take() {
+            in_flight.fail();
+        }
+    }
+
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending()
@@ -119,7 +127,7 @@ impl InstanceBody {
         match &polled {
             Poll::Ready(None) => self.finish(cx),
             Poll::Ready(Some(Ok(_))) if self.incoming.is_end_stream() => self.finish(cx),
-            Poll::Ready(Some(Err(_))) => drop((self.link.take(), self.in_flight.take())),
+            Poll::Ready(Some(Err(_))) => self.break_off(),
             _ => {}
         }
         polled

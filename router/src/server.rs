@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io,
-    net::TcpListener,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -12,7 +11,11 @@ use std::{
 use tokio::{runtime, sync::mpsc, time};
 use tokio_util::task::TaskTracker;
 
-use crate::{RouterConfig, accept, control, proxy::Worker, state::Shared};
+use crate::{
+    RouterConfig, accept, control,
+    proxy::Worker,
+    state::{Shared, SharedParts},
+};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 
@@ -51,9 +54,15 @@ pub async fn run(config: RouterConfig, shutdown: impl Future<Output = ()>) -> Re
         .workers
         .or_else(|| thread::available_parallelism().ok())
         .map_or(1, usize::from);
-    let control = control::bind(config.control).await?;
-    let shared = Arc::new(Shared::start(config.limits, config.table_file, threads));
-    let _closing = shared.closing.clone().drop_guard();
+    let mut control = control::bind(config.control).await?;
+    let parts = SharedParts {
+        limits: config.limits,
+        table_file: config.table_file,
+        listeners: config.http,
+        version: config.version,
+    };
+    let shared = Arc::new(Shared::start(parts, threads));
+    let _closing = CloseOnDrop(Arc::clone(&shared));
     let _abort = shared.abort.clone().drop_guard();
     let (alive, mut all_ended) = mpsc::channel::<()>(1);
     let mut workers = Vec::with_capacity(threads);
@@ -63,12 +72,13 @@ pub async fn run(config: RouterConfig, shutdown: impl Future<Output = ()>) -> Re
             index,
             tasks: TaskTracker::new(),
         };
-        workers.push(start_worker(worker, &config.http, alive.clone())?);
+        workers.push(start_worker(worker, alive.clone())?);
     }
     drop(alive);
+    control.announce()?;
     let control = tokio::spawn(control::serve(control, Arc::clone(&shared)));
     let served = serve_until(&shared, shutdown, &mut all_ended).await;
-    shared.closing.cancel();
+    shared.close();
     tracing::info!(connections = shared.caps.open(), "router is draining");
     if time::timeout(shared.limits.drain, all_ended.recv()).await.is_err() {
         tracing::warn!(
@@ -95,17 +105,25 @@ async fn serve_until(
     tokio::select! {
         () = shutdown => Ok(()),
         () = shared.closing.cancelled() => Ok(()),
-        _ = all_ended.recv() => Err(RouterError::WorkerDied),
+        // Workers without a connection end as soon as the router closes.
+        _ = all_ended.recv() => if shared.is_closing() { Ok(()) } else { Err(RouterError::WorkerDied) },
+    }
+}
+
+/// A router that is dropped takes no more connections.
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
 /// `alive` is dropped when the worker has ended, also by a panic.
-fn start_worker(
-    worker: Worker,
-    sockets: &[TcpListener],
-    alive: mpsc::Sender<()>,
-) -> Result<JoinHandle<()>, RouterError> {
-    let sockets = sockets
+fn start_worker(worker: Worker, alive: mpsc::Sender<()>) -> Result<JoinHandle<()>, RouterError> {
+    let sockets = worker
+        .shared
+        .listeners()
         .iter()
         .map(|socket| socket.set_nonblocking(true).and_then(|()| socket.try_clone()))
         .collect::<io::Result<Vec<_>>>()

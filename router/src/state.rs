@@ -2,18 +2,23 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use windlass_domain::{InstanceId, RouteTable};
 
 use crate::{
     Limits, TableError,
     accept::ConnectionCaps,
+    control::Served,
     endpoint::Endpoint,
     table::{CompiledTable, Endpoints},
     table_file,
@@ -30,13 +35,30 @@ pub(crate) struct Shared {
     pub(crate) table: ArcSwap<CompiledTable>,
     pub(crate) caps: ConnectionCaps,
     pub(crate) requests: Box<[RequestCount]>,
-    /// Stops accepting and ends idle connections.
+    /// What it serves on, for a successor; empty once it closes.
+    listeners: Mutex<Vec<TcpListener>>,
+    /// What it says about itself.
+    pub(crate) version: String,
+    /// Changes when somebody asks that another router takes over.
+    pub(crate) replacement_wanted: watch::Sender<()>,
+    /// Set just before [`Self::closing`]; a request asks this, as the token has a lock.
+    pub(crate) is_closing: AtomicBool,
+    /// Stops accepting and lets connections end.
     pub(crate) closing: CancellationToken,
     /// Ends everything: the drain took too long.
     pub(crate) abort: CancellationToken,
     table_file: PathBuf,
     endpoints: Mutex<Endpoints>,
-    applying: tokio::sync::Mutex<()>,
+    /// Held while a table is applied; holds the live one as long as it could not be written to disk.
+    applying: tokio::sync::Mutex<Option<RouteTable>>,
+}
+
+/// What [`Shared`] is made of.
+pub(crate) struct SharedParts {
+    pub(crate) limits: Limits,
+    pub(crate) table_file: PathBuf,
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) version: String,
 }
 
 /// Why a table was not applied.
@@ -50,15 +72,19 @@ pub(crate) enum ApplyError {
 
 impl Shared {
     /// Starts from the table on disk.
-    pub(crate) fn start(limits: Limits, table_file: PathBuf, workers: usize) -> Self {
+    pub(crate) fn start(parts: SharedParts, workers: usize) -> Self {
         let shared = Self {
-            caps: ConnectionCaps::new(limits.max_connections, limits.max_connections_per_ip),
-            limits,
+            caps: ConnectionCaps::new(parts.limits.max_connections, parts.limits.max_connections_per_ip),
+            limits: parts.limits,
             table: ArcSwap::default(),
             requests: (0..workers).map(|_| RequestCount::default()).collect(),
+            listeners: Mutex::new(parts.listeners),
+            version: parts.version,
+            replacement_wanted: watch::Sender::new(()),
+            is_closing: AtomicBool::new(false),
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
-            table_file,
+            table_file: parts.table_file,
             endpoints: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
         };
@@ -76,9 +102,25 @@ impl Shared {
         shared
     }
 
+    /// Stops accepting, lets go of the listening sockets, and lets connections end.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Relaxed);
+        self.listeners().clear();
+        self.closing.cancel();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Relaxed)
+    }
+
+    /// The sockets that it listens on; none once it closes.
+    pub(crate) fn listeners(&self) -> MutexGuard<'_, Vec<TcpListener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes a table live, then writes it to disk. Returns the live generation and whether the disk has it.
     pub(crate) async fn apply(self: &Arc<Self>, table: RouteTable) -> Result<(u64, bool), ApplyError> {
-        let _one_at_a_time = self.applying.lock().await;
+        let mut unsaved = self.applying.lock().await;
         let live = self.table.load().generation;
         if table.generation < live {
             return Err(ApplyError::Stale {
@@ -87,25 +129,36 @@ impl Shared {
             });
         }
         if table.generation == live && live != 0 {
-            return Ok((live, true));
+            return Ok((live, unsaved.is_none()));
         }
         self.swap(&table)?;
         let generation = table.generation;
         tracing::info!(generation, routes = table.routes.len(), "route table applied");
-        Ok((generation, self.persist(table).await))
+        *unsaved = self.persist(table).await;
+        Ok((generation, unsaved.is_none()))
     }
 
-    async fn persist(self: &Arc<Self>, table: RouteTable) -> bool {
-        let shared = Arc::clone(self);
-        let written = tokio::task::spawn_blocking(move || table_file::write(&shared.table_file, &table)).await;
-        match written {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(path = %self.table_file.display(), %error, "the route table is live but could not be written to disk");
-                false
-            }
-            Err(_) => false,
+    /// The live table as it was applied.
+    pub(crate) async fn live_table(&self) -> RouteTable {
+        let unsaved = self.applying.lock().await;
+        unsaved.clone().unwrap_or_else(|| table_file::read(&self.table_file))
+    }
+
+    /// Writes the table to disk; gives it back if that did not work. The file belongs to the router that serves: one that closes
+    /// does not touch it.
+    async fn persist(self: &Arc<Self>, table: RouteTable) -> Option<RouteTable> {
+        if self.is_closing() {
+            return Some(table);
         }
+        let shared = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || match table_file::write(&shared.table_file, &table) {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::error!(path = %shared.table_file.display(), %error, "the route table is live but could not be written to disk");
+                Some(table)
+            }
+        });
+        written.await.unwrap_or_default()
     }
 
     fn swap(&self, table: &RouteTable) -> Result<(), TableError> {
@@ -148,6 +201,20 @@ impl Shared {
             *counts.entry(endpoint.instance).or_default() += endpoint.in_flight() as u64;
         }
         counts
+    }
+
+    /// What the instances of the table, and those that still serve a request, were sent and failed.
+    pub(crate) fn served(&self) -> BTreeMap<InstanceId, Served> {
+        let mut endpoints = self.endpoints();
+        forget_unused(&mut endpoints);
+        let mut served: BTreeMap<InstanceId, Served> = BTreeMap::new();
+        for endpoint in endpoints.values() {
+            let (answered, failed) = endpoint.served();
+            let counts = served.entry(endpoint.instance).or_default();
+            counts.answered += answered;
+            counts.failed += failed;
+        }
+        served
     }
 
     /// The addresses that get no requests for a while because they refused connections.

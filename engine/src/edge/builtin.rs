@@ -1,57 +1,199 @@
 //! The built-in router, in its own process.
+//!
+//! While one router takes over from another there are two, and both have requests in flight. Every table goes to all of them, and
+//! what they count is added up.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use windlass_domain::{InstanceId, RouteTable};
-use windlass_router::control::{ControlClient, RouterStatus};
+use windlass_router::control::{self, ControlClient, ControlError, RouterStatus, Served};
 use windlass_worker::{Edge, EdgeError, Traffic};
 
-/// The router process of this machine.
+/// The router processes of this machine.
 pub struct BuiltinEdge {
-    client: ControlClient,
+    folder: PathBuf,
     entrypoints: Vec<String>,
+    tally: Mutex<Tally>,
 }
 
 impl BuiltinEdge {
-    /// Talks to the router behind this socket.
+    /// Talks to the router behind this socket, and to those that drain beside it.
     pub fn new(socket: PathBuf, entrypoints: Vec<String>) -> Self {
         Self {
-            client: ControlClient::new(socket),
+            folder: socket.parent().unwrap_or(Path::new(".")).to_owned(),
             entrypoints,
+            tally: Mutex::default(),
         }
     }
 
-    async fn status(&self) -> Result<RouterStatus, EdgeError> {
-        let status = self.client.status().await;
-        status.map_err(|error| EdgeError(format!("does not answer: {error}")))
+    fn routers(&self) -> Result<Vec<ControlClient>, EdgeError> {
+        control::in_folder(&self.folder)
+            .map_err(|error| EdgeError(format!("is not found in {}: {error}", self.folder.display())))
+    }
+
+    /// Of all routers that live; at least one of them serves.
+    async fn statuses(&self) -> Result<Vec<RouterStatus>, EdgeError> {
+        let mut statuses = Vec::new();
+        for router in self.routers()? {
+            match router.status().await {
+                Ok(status) => statuses.push(status),
+                Err(error) if error.says_gone() => {}
+                Err(error) => return Err(EdgeError(format!("does not answer: {error}"))),
+            }
+        }
+        if statuses.iter().all(|status| status.closing) {
+            return Err(EdgeError("does not answer: none serves at the moment".to_owned()));
+        }
+        Ok(statuses)
     }
 }
 
 #[async_trait]
 impl Edge for BuiltinEdge {
     async fn apply(&self, table: &RouteTable) -> Result<(), EdgeError> {
-        match self.client.apply(table.clone()).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(EdgeError(format!("did not take table {}: {error}", table.generation))),
+        let refused = |error: ControlError| EdgeError(format!("did not take table {}: {error}", table.generation));
+        let mut serves = false;
+        let mut given = HashSet::new();
+        // A router that starts meanwhile may have read the last table just before this one was written down.
+        loop {
+            let mut fresh = self.routers()?;
+            fresh.retain(|router| !given.contains(router.path()));
+            if fresh.is_empty() {
+                break;
+            }
+            for router in fresh {
+                match router.apply(table.clone()).await {
+                    Ok(ack) => serves |= !ack.closing,
+                    Err(error) if error.says_gone() => {}
+                    Err(error) => return Err(refused(error)),
+                }
+                given.insert(router.path().to_owned());
+            }
+        }
+        if serves {
+            Ok(())
+        } else {
+            Err(EdgeError(format!(
+                "did not take table {}: none serves at the moment",
+                table.generation
+            )))
         }
     }
 
     async fn generation(&self) -> Result<Option<u64>, EdgeError> {
-        Ok(Some(self.status().await?.generation))
+        let statuses = self.statuses().await?;
+        let serving = statuses.iter().filter(|status| !status.closing);
+        Ok(serving.map(|status| status.generation).min())
     }
 
     async fn traffic(&self) -> Result<Option<HashMap<InstanceId, Traffic>>, EdgeError> {
-        let status = self.status().await?;
-        let traffic = |in_flight| Traffic {
-            in_flight,
-            ..Traffic::default()
-        };
-        let counted = status.in_flight.into_iter();
-        Ok(Some(counted.map(|(instance, count)| (instance, traffic(count))).collect()))
+        let statuses = self.statuses().await?;
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Some(tally.add_up(statuses)))
     }
 
     fn entrypoints(&self) -> Vec<String> {
         self.entrypoints.clone()
+    }
+}
+
+/// Adds up what routers count. What one that is gone had counted is remembered, so that no count goes down.
+#[derive(Default)]
+struct Tally {
+    /// What each router said last, by its process id.
+    last: HashMap<u32, BTreeMap<InstanceId, Served>>,
+    /// What routers that are gone said last.
+    past: HashMap<InstanceId, Served>,
+}
+
+impl Tally {
+    fn add_up(&mut self, statuses: Vec<RouterStatus>) -> HashMap<InstanceId, Traffic> {
+        let mut traffic: HashMap<InstanceId, Traffic> = HashMap::new();
+        let mut last = HashMap::new();
+        for status in statuses {
+            for (instance, count) in status.in_flight {
+                traffic.entry(instance).or_default().in_flight += count;
+            }
+            for (instance, served) in &status.served {
+                add(traffic.entry(*instance).or_default(), *served);
+            }
+            self.last.remove(&status.pid);
+            last.insert(status.pid, status.served);
+        }
+        let gone = std::mem::replace(&mut self.last, last).into_values().flatten();
+        for (instance, served) in gone {
+            let past = self.past.entry(instance).or_default();
+            past.answered += served.answered;
+            past.failed += served.failed;
+        }
+        self.past.retain(|instance, _| traffic.contains_key(instance));
+        for (instance, past) in &self.past {
+            add(traffic.entry(*instance).or_default(), *past);
+        }
+        traffic
+    }
+}
+
+fn add(traffic: &mut Traffic, served: Served) {
+    traffic.answered += served.answered;
+    traffic.failed += served.failed;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(pid: u32, counts: &[(InstanceId, u64, u64, u64)]) -> RouterStatus {
+        let served = |answered, failed| Served { answered, failed };
+        RouterStatus {
+            generation: 1,
+            in_flight: counts.iter().map(|(id, now, _, _)| (*id, *now)).collect(),
+            served: counts.iter().map(|(id, _, a, f)| (*id, served(*a, *f))).collect(),
+            requests_total: 0,
+            connections: 0,
+            ejected: vec![],
+            version: String::new(),
+            pid,
+            closing: false,
+        }
+    }
+
+    fn traffic(in_flight: u64, answered: u64, failed: u64) -> Traffic {
+        Traffic {
+            in_flight,
+            answered,
+            failed,
+        }
+    }
+
+    #[test]
+    fn what_two_routers_count_is_added_up_and_what_one_had_counted_is_kept_when_it_is_gone() {
+        let (a, b) = (InstanceId::generate(), InstanceId::generate());
+        let mut tally = Tally::default();
+        let both = tally.add_up(vec![
+            status(1, &[(a, 2, 10, 1)]),
+            status(2, &[(a, 1, 5, 1), (b, 0, 0, 0)]),
+        ]);
+        assert_eq!((both[&a], both[&b]), (traffic(3, 15, 2), traffic(0, 0, 0)));
+        for _ in 0..2 {
+            let alone = tally.add_up(vec![status(2, &[(a, 1, 7, 1), (b, 0, 0, 0)])]);
+            assert_eq!(alone[&a], traffic(1, 17, 2));
+        }
+        let third = tally.add_up(vec![status(3, &[(a, 0, 1, 1)])]);
+        assert_eq!(third[&a], traffic(0, 18, 3));
+    }
+
+    #[test]
+    fn an_instance_that_no_router_knows_is_forgotten() {
+        let a = InstanceId::generate();
+        let mut tally = Tally::default();
+        tally.add_up(vec![status(1, &[(a, 0, 10, 1)])]);
+        assert!(tally.add_up(vec![status(2, &[])]).is_empty());
+        assert_eq!(tally.add_up(vec![status(2, &[(a, 0, 1, 0)])])[&a], traffic(0, 1, 0));
     }
 }

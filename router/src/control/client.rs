@@ -1,7 +1,9 @@
 //! The engine's side of the control socket.
 
 use std::{
+    future::Future,
     io,
+    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,7 +16,7 @@ use tokio::{
 use windlass_domain::RouteTable;
 
 use super::{
-    Ack, RouterStatus,
+    Ack, RouterStatus, Vigil, descriptors,
     protocol::{Answer, MAX_MESSAGE_BYTES, Request},
 };
 
@@ -61,6 +63,23 @@ pub enum ControlError {
     },
 }
 
+impl ControlError {
+    /// Whether this says that there is no such router, or no longer.
+    pub fn says_gone(&self) -> bool {
+        let (Self::Unreachable(error) | Self::Broken(error)) = self else {
+            return false;
+        };
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        )
+    }
+}
+
 impl ControlClient {
     /// A client for the router with its control socket at `path`; each call may take 5 s.
     pub fn new(path: impl AsRef<Path>) -> Self {
@@ -68,6 +87,11 @@ impl ControlClient {
             path: path.as_ref().to_owned(),
             deadline: DEADLINE,
         }
+    }
+
+    /// Where the router's control socket is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The same with another deadline per call.
@@ -100,30 +124,95 @@ impl ControlClient {
         }
     }
 
+    /// The table that is live, as it was applied.
+    pub async fn table(&self) -> Result<RouteTable, ControlError> {
+        match self.call(Request::Table).await? {
+            Answer::Table { table } => Ok(table),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Asks whoever watches this router (see [`Self::watch`]) to start another one in its place; false if nobody does.
+    pub async fn replace(&self) -> Result<bool, ControlError> {
+        match self.call(Request::Replace).await? {
+            Answer::Replacing => Ok(true),
+            Answer::Unwatched => Ok(false),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Duplicates of the sockets that the router listens on; none once it closes. As long as somebody holds one, connections wait
+    /// in its queue, whatever becomes of the router.
+    pub async fn listeners(&self) -> Result<Vec<TcpListener>, ControlError> {
+        self.within_deadline(async {
+            let stream = self.ask(&Request::Listeners).await?;
+            let (line, descriptors) = descriptors::receive(&stream).await.map_err(ControlError::Broken)?;
+            match read(&line)? {
+                Answer::Listeners { .. } => Ok(descriptors.into_iter().filter_map(descriptors::as_listener).collect()),
+                other => Err(unexpected(other)),
+            }
+        })
+        .await
+    }
+
+    /// Watches over the router from now on.
+    pub async fn watch(&self) -> Result<Vigil, ControlError> {
+        self.within_deadline(async {
+            let mut stream = BufReader::new(self.ask(&Request::Watch).await?);
+            match answer(&mut stream).await? {
+                Answer::Watching => Ok(Vigil::new(stream)),
+                other => Err(unexpected(other)),
+            }
+        })
+        .await
+    }
+
     async fn call(&self, request: Request) -> Result<Answer, ControlError> {
-        time::timeout(self.deadline, self.exchange(request))
+        self.within_deadline(async {
+            let stream = self.ask(&request).await?;
+            answer(&mut BufReader::new(stream)).await
+        })
+        .await
+    }
+
+    async fn within_deadline<T>(&self, call: impl Future<Output = Result<T, ControlError>>) -> Result<T, ControlError> {
+        time::timeout(self.deadline, call)
             .await
             .map_err(|_| ControlError::Timeout(self.deadline))?
     }
 
-    async fn exchange(&self, request: Request) -> Result<Answer, ControlError> {
-        let mut line = serde_json::to_vec(&request).map_err(|error| ControlError::Protocol {
-            reason: error.to_string(),
-        })?;
+    /// Opens a connection and sends the request.
+    async fn ask(&self, request: &Request) -> Result<UnixStream, ControlError> {
+        let mut line = serde_json::to_vec(request).map_err(not_understood)?;
         line.push(b'\n');
         let mut stream = UnixStream::connect(&self.path)
             .await
             .map_err(ControlError::Unreachable)?;
         stream.write_all(&line).await.map_err(ControlError::Broken)?;
-        let mut answer = String::new();
-        let mut reader = BufReader::new(stream).take(MAX_MESSAGE_BYTES);
-        reader.read_line(&mut answer).await.map_err(ControlError::Broken)?;
-        if answer.is_empty() {
-            return Err(ControlError::Broken(io::ErrorKind::UnexpectedEof.into()));
-        }
-        serde_json::from_str(&answer).map_err(|error| ControlError::Protocol {
-            reason: error.to_string(),
-        })
+        Ok(stream)
+    }
+}
+
+async fn answer(stream: &mut BufReader<UnixStream>) -> Result<Answer, ControlError> {
+    let mut line = Vec::new();
+    let mut bounded = stream.take(MAX_MESSAGE_BYTES);
+    bounded
+        .read_until(b'\n', &mut line)
+        .await
+        .map_err(ControlError::Broken)?;
+    read(&line)
+}
+
+fn read(line: &[u8]) -> Result<Answer, ControlError> {
+    if line.is_empty() {
+        return Err(ControlError::Broken(io::ErrorKind::UnexpectedEof.into()));
+    }
+    serde_json::from_slice(line).map_err(not_understood)
+}
+
+fn not_understood(error: serde_json::Error) -> ControlError {
+    ControlError::Protocol {
+        reason: error.to_string(),
     }
 }
 

@@ -146,6 +146,7 @@ async fn a_second_router_on_the_same_control_socket_is_refused() {
         table_file: router.folder.path().join("other.json"),
         workers: None,
         limits: Limits::default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let error = windlass_router::run(config, std::future::pending()).await.unwrap_err();
     assert!(matches!(error, windlass_router::RouterError::AlreadyRunning), "{error}");

@@ -3,8 +3,10 @@
 
 mod balancing;
 mod control;
+mod counting;
 mod forwarding;
 mod hostile;
 mod routing;
 mod streaming;
+mod succession;
 mod support;

@@ -51,7 +51,12 @@ pub struct Router {
 
 impl Router {
     pub async fn start() -> Self {
-        Self::start_with(Limits::default()).await
+        // Whatever client a test has forgotten should not hold up the end of its router.
+        let limits = Limits {
+            keep_alive_grace: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        Self::start_with(limits).await
     }
 
     pub async fn start_with(limits: Limits) -> Self {
@@ -68,6 +73,7 @@ impl Router {
             table_file: folder.path().join("routes.json"),
             workers: Some(2.try_into().unwrap()),
             limits,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(windlass_router::run(config, async {
