@@ -23,7 +23,7 @@ use crate::context::Shared;
 /// How often every app is looked at when nothing happens.
 const RESYNC: Duration = Duration::from_secs(5);
 /// Only the holder of an app's lease changes its containers.
-const APP_LEASE: Duration = Duration::from_secs(10);
+const APP_LEASE: Duration = Duration::from_secs(8);
 /// After so many rounds in a row the task gives others a turn.
 const ROUNDS: u32 = 200;
 
@@ -115,11 +115,33 @@ async fn reconcile(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Option<Du
         if shared.shutdown.is_cancelled() {
             break;
         }
-        if let Round::Settled(again) = round(shared, app).await? {
+        let done = tokio::select! {
+            done = round(shared, app) => done?,
+            never = keep_lease(shared, app) => match never {},
+        };
+        if let Round::Settled(again) = done {
             return Ok(again);
         }
     }
     Ok(Some(Duration::ZERO))
+}
+
+/// Renews the app's lease while a round goes on: a slow Docker is no reason for another worker to step in. A worker that stood
+/// still until its lease ran out does not take it again for what it decided before.
+async fn keep_lease(shared: &Shared, app: AppId) -> std::convert::Infallible {
+    let mut held_since = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(APP_LEASE / 4).await;
+        let asked = tokio::time::Instant::now();
+        if asked - held_since >= APP_LEASE {
+            return std::future::pending().await;
+        }
+        match shared.store.lease_app(app, shared.id, APP_LEASE).await {
+            Ok(true) => held_since = asked,
+            Ok(false) => return std::future::pending().await,
+            Err(error) => tracing::debug!(%app, error = %error, "cannot renew the lease of an app"),
+        }
+    }
 }
 
 /// How far one look at an app brought it.

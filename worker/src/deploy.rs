@@ -84,7 +84,8 @@ pub(crate) async fn run(shared: &Arc<Shared>, claim: Claim) {
 
 impl Deploy<'_> {
     async fn carry_through(&self) -> Result<ReleaseRow, End> {
-        if self.claim.deaths >= MAX_DEATHS {
+        let is_live = self.claim.release.as_ref().is_some_and(|release| release.live);
+        if self.claim.deaths >= MAX_DEATHS && !is_live {
             return Err(End::Failed(quarantined(self.claim)));
         }
         let release = match self.claim.release.clone() {
@@ -174,9 +175,7 @@ impl Deploy<'_> {
         if let Some(image) = self.claim.image.clone() {
             return Ok(image);
         }
-        let images = self.shared.store.images_of(self.claim.app.id).await?;
-        let found = images.into_iter().find(|image| image.id == release.image);
-        if let Some(image) = found.filter(|image| image.removed_at.is_none()) {
+        if let Some(image) = self.kept_image(release).await? {
             return Ok(image);
         }
         let Some(commit) = release.commit.clone() else {
@@ -188,6 +187,21 @@ impl Deploy<'_> {
             commit.short()
         ));
         revision::build_commit(self, commit, &release.settings.build).await
+    }
+
+    /// The image of an earlier release, if it is here: one may have been removed by hand, of which no row tells.
+    async fn kept_image(&self, release: &ReleaseRow) -> Result<Option<ImageRow>, End> {
+        let app = self.claim.app.id;
+        let images = self.shared.store.images_of(app).await?;
+        let recorded = images
+            .into_iter()
+            .find(|image| image.id == release.image && image.removed_at.is_none());
+        let Some(image) = recorded else { return Ok(None) };
+        let here = self.shared.runtime.images(app).await?;
+        Ok(here
+            .iter()
+            .any(|one| one.references.contains(&image.reference))
+            .then_some(image))
     }
 
     /// A deployed commit becomes the tip of the app's branch: only now, so that a failed push can be pushed again.

@@ -7,95 +7,119 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
-use windlass_domain::{HealthCheck, InstanceId, InstanceState};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use windlass_domain::{InstanceId, InstanceState};
 use windlass_runtime::{ProbeResult, probe_host};
 use windlass_store::{CheckedInstance, InstanceEnd};
 
 use crate::context::Shared;
 
 /// How often it is looked who is due.
-const TICK: Duration = Duration::from_secs(1);
-/// Checks under way at a time.
-const AT_ONCE: usize = 32;
+const TICK: Duration = Duration::from_millis(250);
 /// How often the instances to be checked are read anew.
-const RELOAD: u32 = 5;
+const RELOAD: Duration = Duration::from_secs(5);
+/// Checks under way at a time.
+const AT_ONCE: usize = 256;
 
 /// When an instance is checked next, and how often in a row it has failed.
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     next: Instant,
+    under_way: bool,
     failures: u32,
+}
+
+/// Who is checked. Nobody waits for the slow check of another one.
+struct Patrol {
+    checked: Vec<CheckedInstance>,
+    standings: HashMap<InstanceId, Standing>,
+    checks: JoinSet<(CheckedInstance, ProbeResult)>,
+    permits: Arc<Semaphore>,
 }
 
 /// Runs until shutdown.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut clock = tokio::time::interval(TICK);
-    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut checked = Vec::new();
-    let mut standings = HashMap::new();
-    for tick in 0_u32.. {
+    let mut patrol = Patrol {
+        checked: Vec::new(),
+        standings: HashMap::new(),
+        checks: JoinSet::new(),
+        permits: Arc::new(Semaphore::new(AT_ONCE)),
+    };
+    let (mut clock, mut reload) = (interval(TICK), interval(RELOAD));
+    for timer in [&mut clock, &mut reload] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    loop {
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
-            _ = clock.tick() => {}
+            _ = reload.tick() => patrol.reload(&shared).await,
+            _ = clock.tick() => patrol.begin_due(&shared),
+            Some(done) = patrol.checks.join_next() => patrol.judge(&shared, done).await,
         }
-        if tick % RELOAD == 0 {
-            match shared.store.checked_instances().await {
-                Ok(instances) => checked = instances,
-                Err(error) => tracing::debug!(error = %error, "cannot read which instances to check"),
-            }
-            let ids: HashSet<InstanceId> = checked.iter().map(|instance| instance.id).collect();
-            standings.retain(|id, _| ids.contains(id));
-        }
-        round(&shared, &checked, &mut standings).await;
     }
 }
 
-/// Checks whoever is due, side by side.
-async fn round(shared: &Arc<Shared>, checked: &[CheckedInstance], standings: &mut HashMap<InstanceId, Standing>) {
-    let now = Instant::now();
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
-    let mut checks = JoinSet::new();
-    for instance in checked {
-        // A new one was healthy a moment ago.
-        let first = Standing {
-            next: now + interval(&instance.check),
-            failures: 0,
-        };
-        if standings.entry(instance.id).or_insert(first).next > now {
-            continue;
+impl Patrol {
+    async fn reload(&mut self, shared: &Shared) {
+        match shared.store.checked_instances().await {
+            Ok(instances) => self.checked = instances,
+            Err(error) => return tracing::debug!(error = %error, "cannot read which instances to check"),
         }
-        let (instance, permits) = (instance.clone(), permits.clone());
-        let host = shared.config.app_host(&instance.app);
-        checks.spawn(async move {
-            let _permit = permits.acquire().await;
-            let result = probe_host(instance.address, &instance.check, &host).await;
-            (instance, result)
-        });
+        let ids: HashSet<InstanceId> = self.checked.iter().map(|instance| instance.id).collect();
+        self.standings.retain(|id, _| ids.contains(id));
     }
-    while let Some(done) = checks.join_next().await {
-        let Ok((instance, result)) = done else { continue };
-        let Some(standing) = standings.get_mut(&instance.id) else {
-            continue;
+
+    /// Begins to check whoever is due.
+    fn begin_due(&mut self, shared: &Shared) {
+        let now = Instant::now();
+        for instance in &self.checked {
+            let interval = Duration::from_secs(instance.check.interval_seconds.max(1).into());
+            // A new one was healthy a moment ago.
+            let first = Standing {
+                next: now + interval,
+                under_way: false,
+                failures: 0,
+            };
+            let standing = self.standings.entry(instance.id).or_insert(first);
+            if standing.under_way || standing.next > now {
+                continue;
+            }
+            (standing.under_way, standing.next) = (true, now + interval);
+            let (instance, permits) = (instance.clone(), self.permits.clone());
+            let host = shared.config.app_host(&instance.app);
+            self.checks.spawn(async move {
+                let _permit = permits.acquire().await;
+                let result = probe_host(instance.address, &instance.check, &host).await;
+                (instance, result)
+            });
+        }
+    }
+
+    async fn judge(&mut self, shared: &Shared, done: Result<(CheckedInstance, ProbeResult), JoinError>) {
+        let Ok((instance, result)) = done else {
+            // Whose check it was is not known: all are counted anew.
+            return self.standings.clear();
         };
-        *standing = after(*standing, &instance.check, result == ProbeResult::Ready);
+        let Some(standing) = self.standings.get_mut(&instance.id) else {
+            return;
+        };
+        standing.under_way = false;
+        standing.failures = failures_after(standing.failures, &result);
         if standing.failures >= instance.check.retries {
-            standings.remove(&instance.id);
+            self.standings.remove(&instance.id);
+            self.checked.retain(|one| one.id != instance.id);
             give_up(shared, &instance, &result).await;
         }
     }
 }
 
-fn interval(check: &HealthCheck) -> Duration {
-    Duration::from_secs(check.interval_seconds.max(1).into())
-}
-
 /// A check that passes forgives those that failed before it.
-fn after(standing: Standing, check: &HealthCheck, passed: bool) -> Standing {
-    Standing {
-        next: Instant::now() + interval(check),
-        failures: if passed { 0 } else { standing.failures + 1 },
-    }
+const fn failures_after(before: u32, result: &ProbeResult) -> u32 {
+    if result.is_ready() { 0 } else { before + 1 }
 }
 
 async fn give_up(shared: &Shared, instance: &CheckedInstance, result: &ProbeResult) {

@@ -125,12 +125,23 @@ async fn adopt(shared: &Shared, work: &AppWork, containers: &HashMap<InstanceId,
             Some(row) if seen.state.is_running() => shared.logs.follow(row),
             Some(_) => {}
             None if shared.converger.is_stopping(*instance) => {}
-            None => {
-                tracing::warn!(app = %work.app.name, name = %seen.name, "removing a container that no live row knows");
-                shared.runtime.remove(&seen.container).await?;
-            }
+            None => remove_unknown(shared, work, seen).await?,
         }
     }
+    Ok(())
+}
+
+/// Removes a container without a live row. The rows are read once more before: this worker may have stood still since it read them,
+/// and another one may have started that container.
+async fn remove_unknown(shared: &Shared, work: &AppWork, seen: &Seen) -> anyhow::Result<()> {
+    let ours = shared.store.lease_app(work.app.id, shared.id, super::APP_LEASE).await?;
+    let now = shared.store.app_work(work.app.id).await?;
+    let rows = now.as_ref().map_or(&[][..], |work| &work.instances);
+    if !ours || rows.iter().any(|row| row.id == seen.instance && row.state.is_live()) {
+        return Ok(());
+    }
+    tracing::warn!(app = %work.app.name, name = %seen.name, "removing a container that no live row knows");
+    shared.runtime.remove(&seen.container).await?;
     Ok(())
 }
 
