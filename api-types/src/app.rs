@@ -1,10 +1,15 @@
 //! Apps.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{BuildChanges, BuildSettings, Change, HealthChanges, HealthCheck, LimitChanges, Limits};
+use crate::{
+    BuildChanges, BuildSettings, Change, CrashLoop, HealthChanges, HealthCheck, LimitChanges, Limits,
+    ProcessHealthChanges, Strategy, Watch, WatchChanges, settings::process_health_changes,
+};
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -31,8 +36,11 @@ pub struct App {
     pub branch: String,
     /// How a revision becomes an image.
     pub build: BuildSettings,
-    /// How an instance shows that it is ready.
+    /// How an instance of `web` shows that it is ready.
     pub health: HealthCheck,
+    /// The same for other process types; an instance of one that is absent is healthy while it runs.
+    #[schema(example = json!({}))]
+    pub process_health: BTreeMap<String, HealthCheck>,
     /// What an instance may use.
     pub limits: Limits,
     /// The port that `web` listens on and finds in `PORT`; null: the only port that the image exposes, or else 8080.
@@ -41,6 +49,12 @@ pub struct App {
     /// Seconds that an instance gets to finish its requests and then to end after SIGTERM.
     #[schema(example = 30)]
     pub drain_seconds: u32,
+    /// How new instances take the place of old ones.
+    pub strategy: Strategy,
+    /// When a release that just went live is rolled back by itself.
+    pub watch: Watch,
+    /// Process types of the live release that end again and again and are not healthy in between.
+    pub crash_loops: Vec<CrashLoop>,
     /// The live release; null: nothing is live yet.
     #[schema(example = "v3")]
     pub release: Option<String>,
@@ -61,8 +75,12 @@ pub struct App {
 pub enum AppStatus {
     /// Nothing was ever live.
     New,
+    /// The newest deployment failed, and nothing is live.
+    Failed,
     /// A release is live.
     Live,
+    /// A release is live, but a process type of it ends again and again.
+    CrashLooping,
     /// A deployment waits or goes on; what was live before still is.
     Deploying,
     /// It is being deleted, and gone soon.
@@ -92,9 +110,13 @@ pub struct CreateApp {
     /// How a revision becomes an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildChanges>,
-    /// How an instance shows that it is ready.
+    /// How an instance of `web` shows that it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthChanges>,
+    /// The same for other process types; each needs a `port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = process_health_changes)]
+    pub process_health: Option<ProcessHealthChanges>,
     /// What an instance may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitChanges>,
@@ -106,6 +128,12 @@ pub struct CreateApp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 30, maximum = 3600)]
     pub drain_seconds: Option<u32>,
+    /// How new instances take the place of old ones; `rolling` if it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// When a release that just went live is rolled back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<WatchChanges>,
 }
 
 /// What to change of an app. An absent field stays as it is; null is the default. The next release is made with the new settings.
@@ -124,10 +152,14 @@ pub struct UpdateApp {
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<BuildChanges>)]
     pub build: Change<BuildChanges>,
-    /// How an instance shows that it is ready.
+    /// How an instance of `web` shows that it is ready.
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<HealthChanges>)]
     pub health: Change<HealthChanges>,
+    /// The same for other process types: those that are named change, and null removes one. Each needs a `port`.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(schema_with = process_health_changes)]
+    pub process_health: Change<ProcessHealthChanges>,
     /// What an instance may use.
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<LimitChanges>)]
@@ -140,6 +172,14 @@ pub struct UpdateApp {
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<u32>, example = 30, maximum = 3600)]
     pub drain_seconds: Change<u32>,
+    /// How new instances take the place of old ones.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<Strategy>, example = "recreate")]
+    pub strategy: Change<Strategy>,
+    /// When a release that just went live is rolled back by itself.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<WatchChanges>)]
+    pub watch: Change<WatchChanges>,
 }
 
 impl CreateApp {
@@ -150,9 +190,12 @@ impl CreateApp {
             branch: self.branch.into(),
             build: self.build.into(),
             health: self.health.into(),
+            process_health: self.process_health.into(),
             limits: self.limits.into(),
             port: self.port.into(),
             drain_seconds: self.drain_seconds.into(),
+            strategy: self.strategy.into(),
+            watch: self.watch.into(),
         }
     }
 }

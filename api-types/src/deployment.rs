@@ -15,7 +15,7 @@ pub struct Deployment {
     /// The name of its app.
     #[schema(example = "shop")]
     pub app: String,
-    /// What led to it.
+    /// What led to it. With `watch`, `message` says why.
     pub trigger: Trigger,
     /// What it makes live.
     pub kind: DeploymentKind,
@@ -25,7 +25,7 @@ pub struct Deployment {
     /// The ref as the asker named it.
     #[schema(example = "main")]
     pub reference: Option<String>,
-    /// The first line of the commit's message.
+    /// The first line of the commit's message; of an automatic rollback the reason.
     #[schema(example = "Sell umbrellas too")]
     pub message: Option<String>,
     /// Where it stands.
@@ -49,6 +49,10 @@ pub struct Deployment {
     /// Where the app answers.
     #[schema(example = "https://shop.apps.example.com")]
     pub url: String,
+    /// What to know before it begins, such as a downtime. Only in the answer to the request that asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["the strategy `recreate` ends all instances before new ones start: nothing answers meanwhile"]))]
+    pub warnings: Vec<String>,
     /// What it went through. Present when one deployment is asked for, absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<DeploymentStep>>,
@@ -75,8 +79,10 @@ pub enum Trigger {
     Webhook,
     /// A change of config vars.
     Config,
-    /// A rollback.
+    /// A rollback that somebody asked for.
     Rollback,
+    /// A rollback by itself: the release did badly in its first minute.
+    Watch,
 }
 
 /// What a deployment makes live.
@@ -150,7 +156,7 @@ impl From<windlass_domain::Failure> for Failure {
     }
 }
 
-/// One step of one attempt of a deployment.
+/// One step of one attempt of a deployment. `drain` and `retire` may end after the deployment has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeploymentStep {
     /// The step.

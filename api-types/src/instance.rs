@@ -34,8 +34,8 @@ pub struct Instance {
     /// The exit code of an ended one.
     #[schema(example = 1)]
     pub exit_code: Option<i64>,
-    /// Why it ended, in a sentence.
-    #[schema(example = "it ended by itself with exit code 1")]
+    /// Why it ended, in a sentence; `out of memory` when it used more than its limit.
+    #[schema(example = "exited with code 1")]
     pub reason: Option<String>,
     /// When it was made.
     #[schema(example = "2026-11-21T14:00:07Z")]
@@ -46,6 +46,29 @@ pub struct Instance {
     /// When it ended.
     #[schema(example = "2026-11-21T15:00:00Z")]
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A process type that ends again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CrashLoop {
+    /// The process type.
+    #[schema(example = "web")]
+    pub process: String,
+    /// The live release.
+    #[schema(example = "v4")]
+    pub release: String,
+    /// How often an instance of it ended within the last ten minutes.
+    #[schema(example = 5)]
+    pub crashes: u32,
+    /// Why the last one ended, in a sentence; `out of memory` when it used more than its limit.
+    #[schema(example = "exited with code 1")]
+    pub reason: Option<String>,
+    /// The exit code of the last one.
+    #[schema(example = 1)]
+    pub exit_code: Option<i64>,
+    /// When the last one ended. The pause before the next start grows from 1 second to 5 minutes.
+    #[schema(example = "2026-11-21T15:00:00Z")]
+    pub last_at: DateTime<Utc>,
 }
 
 /// What the health check of an instance says.

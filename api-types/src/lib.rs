@@ -16,6 +16,7 @@ mod health;
 mod instance;
 mod log;
 mod page;
+mod plan;
 mod problem;
 mod release;
 mod settings;
@@ -29,11 +30,19 @@ pub use config::{Config, ConfigChanged, ConfigChanges};
 pub use deployment::{CreateDeployment, Deployment, DeploymentKind, DeploymentStep, Failure, RollBack, Trigger};
 pub use formation::{FormationEntry, Restart, ScaleFormation};
 pub use health::{Health, Readiness, ReadinessCheck, Verdict};
-pub use instance::{Instance, InstanceHealth};
+pub use instance::{CrashLoop, Instance, InstanceHealth};
 pub use log::{AppLogLine, DeploymentLogLine, DeploymentLogPage};
 pub use page::{Items, Page};
+pub use plan::{
+    DeploymentPlan, PlannedConfig, PlannedDowntime, PlannedImage, PlannedProcess, PlannedRoute, PlannedSetting,
+};
 pub use problem::{FieldProblem, Problem};
 pub use release::{Process, ProcessCommand, Release};
-pub use settings::{BuildChanges, BuildSettings, HealthChanges, HealthCheck, LimitChanges, Limits};
+pub use settings::{
+    BuildChanges, BuildSettings, HealthChanges, HealthCheck, LimitChanges, Limits, ProcessHealthChanges, Watch,
+    WatchChanges,
+};
 pub use webhook::{DeliveryDeployment, DeliveryResult, Webhook, WebhookDelivered, WebhookSecret};
-pub use words::{Builder, DeploymentStatus, FailureCode, InstanceState, LogSource, Step};
+pub use words::{
+    Builder, DeploymentStatus, DowntimeExpected, FailureCode, InstanceState, LogSource, PlannedChange, Step, Strategy,
+};

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::DeploymentStatus;
+
 /// A release of an app. It never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Release {
@@ -16,6 +18,8 @@ pub struct Release {
     /// The deployment that made it.
     #[schema(example = "dpl_018f3a5e7b7c7d3f9a1b2c3d4e5f6071")]
     pub deployment: String,
+    /// Where that deployment stands: only a release of one that succeeded was ever live.
+    pub status: DeploymentStatus,
     /// Its image.
     #[schema(example = "windlass/shop:dpl_018f3a5e7b7c7d3f9a1b2c3d4e5f6071")]
     pub image: String,

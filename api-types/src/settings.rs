@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{ObjectBuilder, OneOfBuilder, Ref, Schema, SchemaType, Type},
+};
 
 use crate::{Builder, Change};
 
@@ -50,16 +53,28 @@ impl From<windlass_domain::BuildSettings> for BuildSettings {
     }
 }
 
-/// How an instance shows that it is ready. Without a path it is a TCP connect to the port.
+/// How an instance shows that it is ready, and later that it still lives. Without a path it is a TCP connect to the port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HealthCheck {
-    /// An HTTP path that must answer with a status from 200 to 399; null: a TCP connect.
+    /// An HTTP path that must answer with one of the statuses; null: a TCP connect.
     #[schema(example = "/healthz")]
     pub path: Option<String>,
-    /// Milliseconds that one attempt may take.
+    /// The statuses that count as healthy: numbers and ranges.
+    #[schema(example = "200-399")]
+    pub status: String,
+    /// The port that is checked, of process types other than `web`; `web` has the app's.
+    #[schema(example = 9000)]
+    pub port: Option<u16>,
+    /// Seconds between two checks of an instance that is healthy; 0: it is not checked again.
+    #[schema(example = 10)]
+    pub interval_seconds: u32,
+    /// Milliseconds that one check may take.
     #[schema(example = 2000)]
     pub timeout_ms: u32,
-    /// Seconds that a new instance has to become ready.
+    /// Checks in a row that must fail before a healthy instance is replaced.
+    #[schema(example = 3)]
+    pub retries: u32,
+    /// Seconds that a new instance has to become ready: until then, failed checks mean nothing.
     #[schema(example = 60)]
     pub deadline_seconds: u32,
 }
@@ -68,8 +83,40 @@ impl From<windlass_domain::HealthCheck> for HealthCheck {
     fn from(health: windlass_domain::HealthCheck) -> Self {
         Self {
             path: health.path,
+            status: health.status.into(),
+            port: health.port,
+            interval_seconds: health.interval_seconds,
             timeout_ms: health.timeout_ms,
+            retries: health.retries,
             deadline_seconds: health.deadline_seconds,
+        }
+    }
+}
+
+/// When a release that just went live is rolled back by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Watch {
+    /// How long it is watched, in seconds; 0: not at all.
+    #[schema(example = 60)]
+    pub seconds: u32,
+    /// So many ends of its instances are too many.
+    #[schema(example = 2)]
+    pub crashes: u32,
+    /// So many answers of a hundred with a status of 500 or more are too many.
+    #[schema(example = 50)]
+    pub error_percent: u32,
+    /// Answers before their statuses are judged.
+    #[schema(example = 20)]
+    pub min_requests: u32,
+}
+
+impl From<windlass_domain::Watch> for Watch {
+    fn from(watch: windlass_domain::Watch) -> Self {
+        Self {
+            seconds: watch.seconds,
+            crashes: watch.crashes,
+            error_percent: watch.error_percent,
+            min_requests: watch.min_requests,
         }
     }
 }
@@ -140,18 +187,76 @@ pub struct BuildChanges {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthChanges {
-    /// An HTTP path that must answer with a status from 200 to 399.
+    /// An HTTP path that must answer with one of the statuses.
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<String>, example = "/healthz")]
     pub path: Change<String>,
-    /// Milliseconds that one attempt may take.
+    /// The statuses that count as healthy: numbers and ranges.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<String>, example = "200-399,404")]
+    pub status: Change<String>,
+    /// The port that is checked, of process types other than `web`.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<u16>, example = 9000, minimum = 1)]
+    pub port: Change<u16>,
+    /// Seconds between two checks of an instance that is healthy; 0: it is not checked again.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<u32>, example = 10, maximum = 3600)]
+    pub interval_seconds: Change<u32>,
+    /// Milliseconds that one check may take.
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<u32>, example = 2000, minimum = 100, maximum = 60000)]
     pub timeout_ms: Change<u32>,
+    /// Checks in a row that must fail before a healthy instance is replaced.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<u32>, example = 3, minimum = 1, maximum = 100)]
+    pub retries: Change<u32>,
     /// Seconds that a new instance has to become ready.
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<u32>, example = 60, minimum = 1, maximum = 3600)]
     pub deadline_seconds: Change<u32>,
+}
+
+/// Health checks to set by process type, and with null those to remove. All others stay.
+pub type ProcessHealthChanges = BTreeMap<String, Option<HealthChanges>>;
+
+/// The schema of [`ProcessHealthChanges`]: the derive knows no map of optional objects.
+pub(crate) fn process_health_changes() -> Schema {
+    let change = OneOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .item(Ref::from_schema_name("HealthChanges"))
+        .build();
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .additional_properties(Some(Schema::OneOf(change)))
+        .description(Some(
+            "How instances of process types other than `web` show that they are ready; each needs a `port`. Those that are not \
+             named stay, and null removes one.",
+        ))
+        .examples([serde_json::json!({"worker": {"port": 9000, "path": "/healthz"}})])
+        .into()
+}
+
+/// What to change of the watch. An absent field stays as it is; null is the default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchChanges {
+    /// How long a release that just went live is watched, in seconds; 0: not at all.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<u32>, example = 60, maximum = 3600)]
+    pub seconds: Change<u32>,
+    /// So many ends of its instances are too many.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<u32>, example = 2, minimum = 1, maximum = 1000)]
+    pub crashes: Change<u32>,
+    /// So many answers of a hundred with a status of 500 or more are too many.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<u32>, example = 50, minimum = 1, maximum = 100)]
+    pub error_percent: Change<u32>,
+    /// Answers before their statuses are judged.
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    #[schema(value_type = Option<u32>, example = 20)]
+    pub min_requests: Change<u32>,
 }
 
 /// What to change of the limits. An absent field stays as it is; null is the default.

@@ -77,8 +77,13 @@ words!(
         Start,
         /// Wait until they are healthy.
         Probe,
-        /// Send traffic to them.
+        /// Send requests to them: from here on the release is live.
         Route,
+        /// Let the instances of the release before finish the requests that they have. Goes on after the deployment has succeeded, as
+        /// does the next step.
+        Drain,
+        /// Stop and remove them.
+        Retire,
     }
 );
 
@@ -121,6 +126,44 @@ words!(
         Dockerfile,
         /// A buildpack even if there is a Dockerfile.
         Buildpack,
+    }
+);
+
+words!(
+    /// How new instances take the place of old ones.
+    Strategy = windlass_domain::Strategy {
+        /// A few at a time, never fewer than wanted: a quarter more at most, one more at least.
+        Rolling,
+        /// All new instances beside all old ones; requests move over at one stroke.
+        BlueGreen,
+        /// All old instances end before the first new one starts. Nothing answers meanwhile.
+        Recreate,
+    }
+);
+
+words!(
+    /// What would become of something.
+    PlannedChange = windlass_domain::preview::Change {
+        /// It stays.
+        Unchanged,
+        /// It is new.
+        Added,
+        /// It is other than before.
+        Changed,
+        /// It would be gone.
+        Removed,
+    }
+);
+
+words!(
+    /// Whether a downtime is to be expected.
+    DowntimeExpected = windlass_domain::preview::Expected {
+        /// No.
+        None,
+        /// Yes.
+        Yes,
+        /// Nothing says when an instance is ready.
+        NotJudged,
     }
 );
 
@@ -190,6 +233,18 @@ mod tests {
         }
         for &word in Builder::ALL {
             assert_eq!(json(word), json(windlass_domain::app::Builder::from(word)));
+        }
+        for &word in Strategy::ALL {
+            assert_eq!(json(word), json(windlass_domain::Strategy::from(word)));
+        }
+        for &word in PlannedChange::ALL {
+            assert_eq!(PlannedChange::from(windlass_domain::preview::Change::from(word)), word);
+        }
+        for &word in DowntimeExpected::ALL {
+            assert_eq!(
+                DowntimeExpected::from(windlass_domain::preview::Expected::from(word)),
+                word
+            );
         }
         for &word in FailureCode::ALL {
             assert_eq!(json(word), json(windlass_domain::FailureCode::from(word)));

@@ -12,6 +12,7 @@ mod description;
 mod edge;
 mod extract;
 mod follow;
+mod planner;
 mod problem;
 mod push;
 pub mod push_hook;

@@ -8,6 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     ApiState, description,
     edge::edge,
+    extract::max_body,
     problem::{Kind, Problem},
     routes::{
         account, app_log, apps, config, deployment_log, deployments, formation, git, health, instances, releases,
@@ -33,7 +34,7 @@ pub fn router(state: ApiState) -> Router {
                 "the address does not allow this method; the header Allow lists those it does",
             )
         })
-        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
+        .layer(max_body(MAX_JSON_BYTES))
         .layer(CatchPanicLayer::custom(description::after_panic))
         .layer(from_fn(edge))
         .with_state(state)
@@ -88,5 +89,5 @@ fn git() -> OpenApiRouter<ApiState> {
 fn forges() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(webhooks::take_github_webhook))
-        .layer(DefaultBodyLimit::max(MAX_WEBHOOK_BYTES))
+        .layer(max_body(MAX_WEBHOOK_BYTES))
 }

@@ -1,9 +1,11 @@
 //! Settings as a request wants them: parsed and checked, every problem at once.
 
-use std::{fmt::Display, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
-use windlass_api_types::{BuildChanges, Change, FieldProblem, HealthChanges, LimitChanges, UpdateApp};
-use windlass_domain::{AppSettings, BuildSettings, HealthCheck, Limits};
+use windlass_api_types::{
+    BuildChanges, Change, FieldProblem, HealthChanges, LimitChanges, ProcessHealthChanges, UpdateApp, WatchChanges,
+};
+use windlass_domain::{AppSettings, BuildSettings, HealthCheck, Limits, ProcessType, Watch};
 
 use crate::problem::field;
 
@@ -24,7 +26,12 @@ pub(crate) fn changed(settings: AppSettings, changes: UpdateApp) -> Result<AppSe
     match changes.health {
         Change::Keep => {}
         Change::Reset => settings.health = default.health,
-        Change::Set(changes) => change_health(&mut settings.health, changes),
+        Change::Set(changes) => change_health(&mut settings.health, changes, "/health", &mut problems),
+    }
+    match changes.process_health {
+        Change::Keep => {}
+        Change::Reset => settings.process_health = default.process_health,
+        Change::Set(changes) => change_process_health(&mut settings.process_health, changes, &mut problems),
     }
     match changes.limits {
         Change::Keep => {}
@@ -35,6 +42,15 @@ pub(crate) fn changed(settings: AppSettings, changes: UpdateApp) -> Result<AppSe
     changes
         .drain_seconds
         .apply(&mut settings.drain_seconds, default.drain_seconds);
+    changes
+        .strategy
+        .map(Into::into)
+        .apply(&mut settings.strategy, default.strategy);
+    match changes.watch {
+        Change::Keep => {}
+        Change::Reset => settings.watch = default.watch,
+        Change::Set(changes) => change_watch(&mut settings.watch, &changes),
+    }
     problems.extend(
         settings
             .problems()
@@ -84,13 +100,48 @@ fn change_build(build: &mut BuildSettings, changes: BuildChanges) {
         .apply(&mut build.timeout_seconds, default.timeout_seconds);
 }
 
-fn change_health(health: &mut HealthCheck, changes: HealthChanges) {
+fn change_health(health: &mut HealthCheck, changes: HealthChanges, pointer: &str, problems: &mut Vec<FieldProblem>) {
     let default = HealthCheck::default();
     changes.path.map(Some).apply(&mut health.path, default.path);
+    parsed(changes.status, &format!("{pointer}/status"), problems).apply(&mut health.status, default.status);
+    changes.port.map(Some).apply(&mut health.port, default.port);
+    changes
+        .interval_seconds
+        .apply(&mut health.interval_seconds, default.interval_seconds);
+    changes.retries.apply(&mut health.retries, default.retries);
     changes.timeout_ms.apply(&mut health.timeout_ms, default.timeout_ms);
     changes
         .deadline_seconds
         .apply(&mut health.deadline_seconds, default.deadline_seconds);
+}
+
+fn change_process_health(
+    checks: &mut BTreeMap<ProcessType, HealthCheck>,
+    changes: ProcessHealthChanges,
+    problems: &mut Vec<FieldProblem>,
+) {
+    for (name, changes) in changes {
+        let pointer = format!("/process_health/{}", name.replace('~', "~0").replace('/', "~1"));
+        match (name.parse::<ProcessType>(), changes) {
+            (Err(error), _) => problems.push(field(pointer, error)),
+            (Ok(process), None) => drop(checks.remove(&process)),
+            (Ok(process), Some(changes)) => {
+                change_health(checks.entry(process).or_default(), changes, &pointer, problems);
+            }
+        }
+    }
+}
+
+fn change_watch(watch: &mut Watch, changes: &WatchChanges) {
+    let default = Watch::default();
+    changes.seconds.apply(&mut watch.seconds, default.seconds);
+    changes.crashes.apply(&mut watch.crashes, default.crashes);
+    changes
+        .error_percent
+        .apply(&mut watch.error_percent, default.error_percent);
+    changes
+        .min_requests
+        .apply(&mut watch.min_requests, default.min_requests);
 }
 
 fn change_limits(limits: &mut Limits, changes: LimitChanges) {
@@ -150,6 +201,78 @@ mod tests {
             "/health/path",
             "/port",
             "/repo_url",
+        ];
+        assert_eq!(pointers, expected);
+    }
+
+    #[test]
+    fn a_health_check_of_a_process_type_is_set_changed_and_removed() {
+        let set = change(
+            AppSettings::default(),
+            json!({"process_health": {"worker": {"port": 9000, "status": "200,204"}, "clock": {"port": 9001}}}),
+        )
+        .unwrap();
+        let worker = |settings: &AppSettings| settings.health_of(&"worker".parse().unwrap()).cloned();
+        assert_eq!(worker(&set).unwrap().status.to_string(), "200,204");
+        let changed = change(
+            set,
+            json!({"process_health": {"worker": {"path": "/up", "status": null}, "clock": null}}),
+        )
+        .unwrap();
+        let check = worker(&changed).unwrap();
+        assert_eq!(
+            (check.port, check.path.as_deref(), check.status.to_string().as_str()),
+            (Some(9000), Some("/up"), "200-399")
+        );
+        assert_eq!(changed.process_health.len(), 1);
+        let none = change(changed, json!({"process_health": null})).unwrap();
+        assert_eq!(none, AppSettings::default());
+    }
+
+    #[test]
+    fn strategy_and_watch_are_set_and_reset() {
+        let set = change(
+            AppSettings::default(),
+            json!({"strategy": "blue_green", "watch": {"seconds": 0, "crashes": 5}}),
+        )
+        .unwrap();
+        assert_eq!(set.strategy, windlass_domain::Strategy::BlueGreen);
+        assert_eq!(
+            (set.watch.seconds, set.watch.crashes, set.watch.min_requests),
+            (0, 5, 20)
+        );
+        let reset = change(
+            set,
+            json!({"strategy": null, "watch": {"seconds": null, "crashes": null}}),
+        )
+        .unwrap();
+        assert_eq!(reset, AppSettings::default());
+    }
+
+    #[test]
+    fn each_wrong_check_is_named_by_its_process_type_and_field() {
+        let problems = change(
+            AppSettings::default(),
+            json!({
+                "health": {"status": "2xx", "port": 80, "retries": 0, "interval_seconds": 9999},
+                "process_health": {"worker": {"status": "9"}, "Clock": {}, "web": {"port": 1}, "cron": {"port": 0}},
+                "watch": {"error_percent": 101},
+            }),
+        )
+        .unwrap_err();
+        let mut pointers: Vec<&str> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+        pointers.sort_unstable();
+        let expected = [
+            "/health/interval_seconds",
+            "/health/port",
+            "/health/retries",
+            "/health/status",
+            "/process_health/Clock",
+            "/process_health/cron/port",
+            "/process_health/web",
+            "/process_health/worker/port",
+            "/process_health/worker/status",
+            "/watch/error_percent",
         ];
         assert_eq!(pointers, expected);
     }

@@ -1,21 +1,37 @@
 //! Rows of the store as the wire shows them.
 
 use windlass_api_types as wire;
-use windlass_domain::AppName;
+use windlass_domain::{AppName, DeploymentStatus};
 use windlass_store::{
-    AppRow, Config, ConfigPatched, DeploymentRow, FormationRow, InstanceRow, ReleaseRow, RunLogRow, StepRow, TokenRow,
-    Trigger,
+    AppRow, Config, ConfigPatched, CrashLoopRow, DeploymentRow, FormationRow, InstanceRow, ReleaseRow, RunLogRow,
+    StepRow, TokenRow, Trigger,
 };
 
 use crate::ApiConfig;
 
-pub(crate) fn app(row: AppRow, deploying: bool, config: &ApiConfig) -> wire::App {
-    let status = match (row.deleting, deploying, row.live) {
-        (true, _, _) => wire::AppStatus::Deleting,
-        (false, true, _) => wire::AppStatus::Deploying,
-        (false, false, Some(_)) => wire::AppStatus::Live,
-        (false, false, None) => wire::AppStatus::New,
-    };
+/// How an app fares.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Where its newest deployment stands.
+    pub(crate) newest: Option<DeploymentStatus>,
+    /// Process types that end again and again.
+    pub(crate) crash_loops: Vec<CrashLoopRow>,
+}
+
+fn app_status(row: &AppRow, progress: &Progress) -> wire::AppStatus {
+    let deploying = progress.newest.is_some_and(|status| !status.is_terminal());
+    match (row.live, progress.newest) {
+        _ if row.deleting => wire::AppStatus::Deleting,
+        _ if deploying => wire::AppStatus::Deploying,
+        (Some(_), _) if progress.crash_loops.is_empty() => wire::AppStatus::Live,
+        (Some(_), _) => wire::AppStatus::CrashLooping,
+        (None, Some(DeploymentStatus::Failed)) => wire::AppStatus::Failed,
+        (None, _) => wire::AppStatus::New,
+    }
+}
+
+pub(crate) fn app(row: AppRow, progress: Progress, config: &ApiConfig) -> wire::App {
+    let status = app_status(&row, &progress);
     let settings = row.settings;
     wire::App {
         id: row.id.to_string(),
@@ -27,13 +43,32 @@ pub(crate) fn app(row: AppRow, deploying: bool, config: &ApiConfig) -> wire::App
         branch: settings.branch.into(),
         build: settings.build.into(),
         health: settings.health.into(),
+        process_health: settings
+            .process_health
+            .into_iter()
+            .map(|(process, health)| (process.into(), health.into()))
+            .collect(),
         limits: settings.limits.into(),
         port: settings.port,
         drain_seconds: settings.drain_seconds,
+        strategy: settings.strategy.into(),
+        watch: settings.watch.into(),
+        crash_loops: progress.crash_loops.into_iter().map(crash_loop).collect(),
         release: row.live.map(|version| version.to_string()),
         deploy_key: row.deploy_key_public,
         created_at: row.created_at,
         updated_at: row.updated_at,
+    }
+}
+
+fn crash_loop(row: CrashLoopRow) -> wire::CrashLoop {
+    wire::CrashLoop {
+        process: row.process.into(),
+        release: row.release.to_string(),
+        crashes: row.crashes,
+        reason: row.reason,
+        exit_code: row.exit_code,
+        last_at: row.last_at,
     }
 }
 
@@ -54,6 +89,7 @@ pub(crate) fn deployment(row: DeploymentRow, app: &AppName, config: &ApiConfig) 
         superseded_by: row.superseded_by.map(|id| id.to_string()),
         cancel_requested: row.cancel_requested,
         url: config.app_url(app),
+        warnings: Vec::new(),
         steps: None,
         created_at: row.created_at,
         started_at: row.started_at,
@@ -88,6 +124,7 @@ const fn trigger(trigger: Trigger) -> wire::Trigger {
         Trigger::Webhook => wire::Trigger::Webhook,
         Trigger::Config => wire::Trigger::Config,
         Trigger::Rollback => wire::Trigger::Rollback,
+        Trigger::Watch => wire::Trigger::Watch,
     }
 }
 
@@ -96,6 +133,7 @@ pub(crate) fn release(row: ReleaseRow) -> wire::Release {
         version: row.version.to_string(),
         number: row.version.0,
         deployment: row.deployment.to_string(),
+        status: row.status.into(),
         image: row.image_reference,
         commit: row.commit.map(String::from),
         config_version: row.config_version,

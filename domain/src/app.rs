@@ -1,6 +1,6 @@
 //! What a user sets on an app: where its source is, how it is built, how its instances are checked and limited.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,7 @@ impl Default for Limits {
 #[error("{field}: {problem}")]
 pub struct SettingsError {
     /// JSON pointer of the field below the settings, such as `/build/dockerfile`.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What is wrong and what is allowed.
     pub problem: String,
 }
@@ -139,7 +139,7 @@ impl AppSettings {
         let mut check = |ok: bool, field: &'static str, problem: &str| {
             if !ok {
                 found.push(SettingsError {
-                    field,
+                    field: field.into(),
                     problem: problem.to_owned(),
                 });
             }
@@ -212,29 +212,32 @@ impl AppSettings {
     }
 
     fn process_health_problems(&self) -> Vec<SettingsError> {
-        let mut found: Vec<SettingsError> = self.process_health.values().flat_map(health_problems).collect();
-        for problem in &mut found {
-            problem.problem = format!("{} {}", problem.field.trim_start_matches("/health/"), problem.problem);
-            problem.field = "/process_health";
-        }
-        let mut check = |ok: bool, problem: &str| {
-            if !ok {
+        let mut found = Vec::new();
+        for (process, health) in &self.process_health {
+            let mut problem = |field: String, problem: &str| {
                 found.push(SettingsError {
-                    field: "/process_health",
+                    field: field.into(),
                     problem: problem.to_owned(),
                 });
+            };
+            let pointer = format!("/process_health/{process}");
+            if process.is_web() || process.is_release() {
+                problem(
+                    pointer.clone(),
+                    "is for process types other than `web` (which has `health`) and `release`",
+                );
             }
-        };
-        let is_fit = |process: &ProcessType| !process.is_web() && !process.is_release();
-        check(
-            self.process_health.keys().all(is_fit),
-            "is for process types other than `web` (which has `health`) and `release`",
-        );
-        let has_port = |health: &HealthCheck| health.port.is_some_and(|port| port > 0);
-        check(
-            self.process_health.values().all(has_port),
-            "needs the `port` that is checked, from 1 to 65535",
-        );
+            if health.port.is_none_or(|port| port == 0) {
+                problem(
+                    format!("{pointer}/port"),
+                    "must be the port that is checked, from 1 to 65535",
+                );
+            }
+            for wrong in health_problems(health) {
+                let field = wrong.field.trim_start_matches("/health");
+                problem(format!("{pointer}{field}"), &wrong.problem);
+            }
+        }
         found
     }
 
@@ -253,6 +256,20 @@ impl AppSettings {
             self.port
         } else {
             self.process_health.get(process).and_then(|health| health.port)
+        }
+    }
+
+    /// The settings of a release over an image that exposes these ports: `web` gets the port that is set, or else the only one that
+    /// is exposed, or else 8080.
+    #[must_use]
+    pub fn with_port_of(&self, exposed: &[u16]) -> Self {
+        let exposed = match exposed {
+            [port] => Some(*port),
+            _ => None,
+        };
+        Self {
+            port: self.port.or(exposed).or(Some(8080)),
+            ..self.clone()
         }
     }
 
@@ -293,7 +310,7 @@ fn health_problems(health: &HealthCheck) -> Vec<SettingsError> {
     let wrong = checks.into_iter().filter(|(ok, ..)| !ok);
     wrong
         .map(|(_, field, problem)| SettingsError {
-            field,
+            field: field.into(),
             problem: problem.to_owned(),
         })
         .collect()
@@ -341,7 +358,7 @@ mod tests {
         settings.process_health.insert(worker.clone(), HealthCheck::default());
         let problems = settings.problems();
         assert!(
-            matches!(problems.as_slice(), [one] if one.field == "/process_health"),
+            matches!(problems.as_slice(), [one] if one.field == "/process_health/worker/port"),
             "{problems:?}"
         );
         settings.process_health.insert(
@@ -364,7 +381,8 @@ mod tests {
         settings.build.args.insert("A".to_owned(), "a\0b".to_owned());
         settings.health.path = Some("health\r\nX: y".to_owned());
         settings.limits.memory_bytes = 1;
-        let fields: Vec<_> = settings.problems().iter().map(|problem| problem.field).collect();
+        let problems = settings.problems();
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_ref()).collect();
         assert_eq!(
             fields,
             [

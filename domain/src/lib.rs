@@ -13,6 +13,7 @@ pub mod instance;
 pub mod labels;
 pub mod log;
 pub mod name;
+pub mod preview;
 pub mod procfile;
 pub mod release;
 pub mod repo_url;

@@ -26,13 +26,22 @@ pub enum Trigger {
     Webhook,
     /// A change of config vars.
     Config,
-    /// A rollback.
+    /// A rollback that somebody asked for.
     Rollback,
+    /// A rollback by itself: the release did badly after it went live. The message says how.
+    Watch,
 }
 
 impl Trigger {
     /// All triggers.
-    pub const ALL: [Self; 5] = [Self::Push, Self::Api, Self::Webhook, Self::Config, Self::Rollback];
+    pub const ALL: [Self; 6] = [
+        Self::Push,
+        Self::Api,
+        Self::Webhook,
+        Self::Config,
+        Self::Rollback,
+        Self::Watch,
+    ];
 
     /// The word in the database and in the API.
     pub const fn as_str(self) -> &'static str {
@@ -42,6 +51,7 @@ impl Trigger {
             Self::Webhook => "webhook",
             Self::Config => "config",
             Self::Rollback => "rollback",
+            Self::Watch => "watch",
         }
     }
 

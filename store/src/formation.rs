@@ -69,6 +69,17 @@ impl Store {
         Ok(Formation::load(&mut connection, app).await?.rows())
     }
 
+    /// How many instances of which process types were asked for, whether a release has them or not. A process type that is absent
+    /// was left at its default: 1 for `web`, 0 for others.
+    pub async fn quantities(&self, team: TeamId, app: AppId) -> Result<BTreeMap<ProcessType, u32>, StoreError> {
+        let mut connection = self.pool().acquire().await?;
+        if !has_app(&mut connection, team, app).await? {
+            return Ok(BTreeMap::new());
+        }
+        let set = formation_set(&mut connection, app).await?.into_iter();
+        Ok(set.map(|(process, quantity, _)| (process, quantity)).collect())
+    }
+
     /// Sets how many instances of some process types are wanted: all of them or, upon an error, none. Before the first release
     /// any process type may be set. Ask for [`MAX_QUANTITY`] at most.
     pub async fn scale(
@@ -129,7 +140,7 @@ impl Store {
     }
 }
 
-async fn has_app(connection: &mut PgConnection, team: TeamId, app: AppId) -> Result<bool, sqlx::Error> {
+pub(crate) async fn has_app(connection: &mut PgConnection, team: TeamId, app: AppId) -> Result<bool, sqlx::Error> {
     let found = sqlx::query!(
         "select id from apps where id = $1 and team_id = $2",
         app.uuid(),

@@ -4,13 +4,14 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 use windlass_domain::{
-    AppId, AppSettings, CommitSha, DeploymentId, ImageId, ProcessSpec, ReleaseId, ReleaseVersion, TeamId,
+    AppId, AppSettings, CommitSha, DeploymentId, DeploymentStatus, ImageId, ProcessSpec, ReleaseId, ReleaseVersion,
+    TeamId,
 };
 
 use crate::{
     Page, PageOf, Store, StoreError,
     deployments::commit,
-    error::{count, unreadable},
+    error::{count, unreadable, word},
 };
 
 /// A release.
@@ -24,6 +25,8 @@ pub struct ReleaseRow {
     pub version: ReleaseVersion,
     /// The deployment that made it.
     pub deployment: DeploymentId,
+    /// Where that deployment stands.
+    pub status: DeploymentStatus,
     /// Its image.
     pub image: ImageId,
     /// The image's name and tag.
@@ -50,18 +53,19 @@ pub struct ReleaseRow {
     pub image_available: bool,
 }
 
-/// Rows of releases; the tail says which.
+/// Rows of releases; the tail says which. The deployment that made one goes by `made`.
 macro_rules! select_releases {
     ($tail:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             $crate::releases::RawRelease,
-            r#"select r.id, r.app_id, r.version, r.deployment_id, r.image_id, i.reference as image_reference,
+            r#"select r.id, r.app_id, r.version, r.deployment_id, made.status, r.image_id, i.reference as image_reference,
                       i.digest as image_digest, i.exposed_ports, i.commit_id, r.config_version,
                       r.processes as "processes: sqlx::types::Json<Vec<windlass_domain::ProcessSpec>>",
                       r.settings as "settings: sqlx::types::Json<windlass_domain::AppSettings>",
                       r.description, r.created_at, coalesce(s.live_release_id = r.id, false) as "live!",
                       (i.removed_at is null) as "image_available!"
                from releases r
+               join deployments made on made.id = r.deployment_id
                join images i on i.id = r.image_id
                join app_states s on s.app_id = r.app_id "# + $tail
             $(, $arg)*
@@ -75,6 +79,7 @@ pub(crate) struct RawRelease {
     pub(crate) app_id: Uuid,
     pub(crate) version: i32,
     pub(crate) deployment_id: Uuid,
+    pub(crate) status: String,
     pub(crate) image_id: Uuid,
     pub(crate) image_reference: String,
     pub(crate) image_digest: String,
@@ -98,6 +103,7 @@ impl TryFrom<RawRelease> for ReleaseRow {
             app: AppId::from_uuid(raw.app_id),
             version: version(raw.version)?,
             deployment: DeploymentId::from_uuid(raw.deployment_id),
+            status: word("status", &raw.status, DeploymentStatus::parse)?,
             image: ImageId::from_uuid(raw.image_id),
             image_reference: raw.image_reference,
             image_digest: raw.image_digest,

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request, rejection::BytesRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection};
 use axum::response::IntoResponse;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
@@ -15,6 +19,16 @@ use crate::problem::{Kind, Problem, field};
 
 /// How long a client may take to send a body.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How large a body may be, so that one which says that it is larger is refused before it is waited for.
+#[derive(Clone, Copy)]
+pub(crate) struct MaxBody(u64);
+
+/// Bounds the bodies of routes, both as they are announced and as they come.
+pub(crate) fn max_body(bytes: usize) -> (DefaultBodyLimit, Extension<MaxBody>) {
+    let announced = MaxBody(u64::try_from(bytes).unwrap_or(u64::MAX));
+    (DefaultBodyLimit::max(bytes), Extension(announced))
+}
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -65,14 +79,29 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    if announces_too_much(&request) {
+        return Err(too_large());
+    }
     let bytes = timeout(PATIENCE, Bytes::from_request(request, state)).await;
     let bytes = bytes.map_err(|_| Problem::new(Kind::Timeout, "the body did not arrive in time"))?;
     bytes.map_err(refused)
 }
 
+/// Axum's own limit counts what arrives: a client that announces too much and sends nothing would be waited for.
+fn announces_too_much(request: &Request) -> bool {
+    let length = request.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let limit = request.extensions().get::<MaxBody>();
+    length.zip(limit).is_some_and(|(length, limit)| length > limit.0)
+}
+
+fn too_large() -> Problem {
+    Problem::new(Kind::TooLarge, "the body is larger than allowed")
+}
+
 fn refused(rejection: BytesRejection) -> Problem {
     if rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(Kind::TooLarge, "the body is larger than allowed")
+        too_large()
     } else {
         Problem::new(Kind::Malformed, "the body broke off")
     }

@@ -2,6 +2,7 @@
 
 use std::{io, pin::pin};
 
+use axum::extract::FromRef;
 use futures::StreamExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use windlass_domain::{AppName, DeploymentKind};
@@ -11,6 +12,7 @@ use windlass_store::{AppRow, DeploymentRow, NewDeployment, StoreError, Trigger};
 use crate::{
     ApiState,
     follow::{self, DeploymentScope, Followed},
+    planner::Planner,
     problem::chain,
     push::{
         Ticket,
@@ -81,6 +83,9 @@ async fn deploy(
         Some((deploy, Ok(row))) => {
             let queued = format!("-----> Deployment {} of {} queued", row.id, deploy.commit.short());
             say(out, &Message::Line(queued)).await?;
+            for warning in warnings(state, &pusher.app, &row.kind).await {
+                say(out, &Message::Line(format!(" !     Downtime: {warning}"))).await?;
+            }
             if deploy.detach {
                 let line = format!(
                     "-----> It goes on by itself: windlass deployments -a {}",
@@ -96,6 +101,12 @@ async fn deploy(
             Ok(ending.verdict)
         }
     }
+}
+
+/// What to know before it begins. That this is not known is no reason to stop a push.
+async fn warnings(state: &ApiState, app: &AppRow, kind: &DeploymentKind) -> Vec<String> {
+    let warnings = Planner::from_ref(state).warnings(app, kind).await;
+    warnings.unwrap_or_default()
 }
 
 async fn record(state: &ApiState, pusher: &Pusher, deploy: &Deploy) -> Result<DeploymentRow, Refused> {

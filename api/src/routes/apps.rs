@@ -20,7 +20,8 @@ use crate::{
     description::Conflict,
     extract::{AppPath, Body, Caller, Cursor, Listing, OwnApp, UsableApp, page},
     problem::{Kind, Problem, field},
-    settings, views,
+    settings,
+    views::{self, Progress},
 };
 
 /// How many apps of a list are looked at at once.
@@ -40,8 +41,8 @@ pub(crate) async fn list_apps(
         items: looked.buffered(LOOK_AHEAD).try_collect::<Vec<_>>().await?,
         next: rows.next,
     };
-    Ok(page(&listing, &config, rows, |(row, deploying)| {
-        views::app(row, deploying, &config)
+    Ok(page(&listing, &config, rows, |(row, progress)| {
+        views::app(row, progress, &config)
     }))
 }
 
@@ -67,7 +68,7 @@ pub(crate) async fn create_app(
         CreateAppError::Store(error) => error.into(),
     })?;
     let location = config.public(&format!("/api/v1/apps/{name}"));
-    let app = views::app(row, false, &config);
+    let app = views::app(row, Progress::default(), &config);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(app)))
 }
 
@@ -116,7 +117,11 @@ pub(crate) async fn delete_app(
         return Err(Problem::not_found("the app is gone"));
     }
     let deleting = AppRow { deleting: true, ..app };
-    Ok((StatusCode::ACCEPTED, Json(views::app(deleting, false, &config))).into_response())
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(views::app(deleting, Progress::default(), &config)),
+    )
+        .into_response())
 }
 
 fn new_app(mut body: CreateApp) -> Result<NewApp, Problem> {
@@ -147,14 +152,17 @@ fn webhook_secret() -> Secret {
 }
 
 async fn show(store: &Store, row: AppRow, config: &ApiConfig) -> Result<Json<App>, Problem> {
-    let (row, deploying) = with_progress(store, row).await?;
-    Ok(Json(views::app(row, deploying, config)))
+    let (row, progress) = with_progress(store, row).await?;
+    Ok(Json(views::app(row, progress, config)))
 }
 
-/// The app, and whether its newest deployment waits or goes on.
-async fn with_progress(store: &Store, row: AppRow) -> Result<(AppRow, bool), StoreError> {
+/// The app, and how it fares.
+async fn with_progress(store: &Store, row: AppRow) -> Result<(AppRow, Progress), StoreError> {
     let newest = Wanted { after: None, limit: 1 };
     let newest = store.list_deployments(row.team, row.id, newest).await?;
-    let deploying = newest.items.iter().any(|deployment| !deployment.status.is_terminal());
-    Ok((row, deploying))
+    let progress = Progress {
+        newest: newest.items.first().map(|deployment| deployment.status),
+        crash_loops: store.crash_loops(row.team, row.id).await?,
+    };
+    Ok((row, progress))
 }

@@ -1,16 +1,16 @@
 //! Config vars.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use windlass_api_types::{Config, ConfigChanged, ConfigChanges, FieldProblem};
-use windlass_domain::{ConfigKey, Secret};
+use windlass_domain::{ConfigKey, DeploymentKind, Secret};
 use windlass_store::Store;
 
 use crate::{
-    ApiConfig,
     description::Conflict,
     extract::{AppPath, Body, OwnApp, UsableApp},
+    planner::Planner,
     problem::{Problem, field},
     views,
 };
@@ -38,13 +38,17 @@ pub(crate) async fn get_config(
 pub(crate) async fn update_config(
     UsableApp { actor, app }: UsableApp,
     State(store): State<Store>,
-    State(addresses): State<Arc<ApiConfig>>,
+    State(planner): State<Planner>,
     Body(body): Body<ConfigChanges>,
 ) -> Result<Json<ConfigChanged>, Problem> {
     let changes = checked(body)?;
     let patched = store.patch_config(actor.team, app.id, &changes, actor.token).await?;
     let patched = patched.ok_or_else(Problem::app_deleting)?;
-    Ok(Json(views::config_changed(patched, &app.name, &addresses)))
+    let mut changed = views::config_changed(patched, &app.name, planner.config());
+    if let Some(deployment) = &mut changed.deployment {
+        deployment.warnings = planner.warnings(&app, &DeploymentKind::Config).await?;
+    }
+    Ok(Json(changed))
 }
 
 fn checked(body: ConfigChanges) -> Result<BTreeMap<ConfigKey, Option<Secret>>, Problem> {

@@ -8,15 +8,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use windlass_api_types::{CreateDeployment, Deployment, Page};
-use windlass_domain::{CommitSha, DeploymentKind, GitRef};
+use windlass_api_types::{CreateDeployment, Deployment, DeploymentPlan, Page};
+use windlass_domain::{CommitSha, DeploymentKind, DeploymentStatus, GitRef};
 use windlass_source::{Repositories, SourceError};
 use windlass_store::{AppRow, CancelOutcome, DeploymentRow, NewDeployment, Store, Trigger};
 
 use crate::{
     ApiConfig,
     description::Conflict,
-    extract::{AppPath, Cursor, DeploymentPath, Listing, OptionalBody, OwnApp, OwnDeployment, UsableApp, page},
+    extract::{
+        AppPath, Cursor, DeploymentPath, DryRun, Listing, OptionalBody, OwnApp, OwnDeployment, Planning, UsableApp,
+        page,
+    },
     problem::{Kind, Problem, chain},
     views,
 };
@@ -41,10 +44,12 @@ pub(crate) async fn list_deployments(
 /// Deploy.
 ///
 /// Deploys a `ref` of the app's `repo_url`, or a `commit` that was pushed before; with neither, the app's branch. An app without a
-/// `repo_url` is deployed from what was pushed to it.
+/// `repo_url` is deployed from what was pushed to it. With `dry_run` nothing is done: the answer says what would change.
 #[utoipa::path(
-    post, path = "/apps/{app}/deployments", tag = "deployments", params(AppPath), request_body = Option<CreateDeployment>,
+    post, path = "/apps/{app}/deployments", tag = "deployments", params(AppPath, DryRun),
+    request_body = Option<CreateDeployment>,
     responses(
+        (status = 200, description = "With `dry_run`: what would change", body = DeploymentPlan),
         (status = 202, description = "The deployment waits for a worker", body = Deployment,
          headers(("Location" = String, description = "Its address"))),
         (status = 409, response = Conflict),
@@ -54,10 +59,19 @@ pub(crate) async fn create_deployment(
     UsableApp { actor, app }: UsableApp,
     State(store): State<Store>,
     State(repositories): State<Repositories>,
-    State(config): State<Arc<ApiConfig>>,
+    Planning { planner, dry_run }: Planning,
     OptionalBody(body): OptionalBody<CreateDeployment>,
 ) -> Result<Response, Problem> {
-    let (kind, reference, message) = wanted(&repositories, &app, body).await?;
+    let commits = if dry_run.unpushed() {
+        Commits::MayBeMissing
+    } else {
+        Commits::MustBeHere
+    };
+    let (kind, reference, message) = wanted(&repositories, &app, body, commits).await?;
+    if dry_run.wanted() {
+        return Ok(Json(planner.plan(&app, kind, reference).await?).into_response());
+    }
+    let warnings = planner.warnings(&app, &kind).await?;
     let commit = match &kind {
         DeploymentKind::Push { commit } => Some(commit.clone()),
         _ => None,
@@ -78,7 +92,7 @@ pub(crate) async fn create_deployment(
         // It was pushed, so it stays for weeks without a ref: the deployment can go on.
         tracing::warn!(error = chain(&error), deployment = %row.id, "a commit is not kept by a ref");
     }
-    Ok(accepted(row, &app, &config))
+    Ok(accepted(row, &app, warnings, planner.config()))
 }
 
 /// Get a deployment with its steps.
@@ -114,30 +128,68 @@ pub(crate) async fn cancel_deployment(
         .request_cancel(actor.team, app.id, deployment.id, actor.token)
         .await?
     {
-        CancelOutcome::Requested(row) => Ok(accepted(*row, &app, &config)),
-        CancelOutcome::AlreadyOver(status) => {
-            let detail = format!("the deployment is over: it is {}", status.as_str());
-            Err(Problem::new(Kind::DeploymentOver, detail))
-        }
+        CancelOutcome::Requested(row) => Ok(accepted(*row, &app, Vec::new(), &config)),
+        CancelOutcome::AlreadyOver(status) => Err(over(status, &deployment, &app)),
         CancelOutcome::NotFound => Err(Problem::not_found("the deployment is gone")),
     }
 }
 
-/// A deployment that was begun, with its address.
-pub(crate) fn accepted(row: DeploymentRow, app: &AppRow, config: &ApiConfig) -> Response {
+/// What ended can no longer be cancelled; what to do instead depends on how it ended.
+fn over(status: DeploymentStatus, row: &DeploymentRow, app: &AppRow) -> Problem {
+    let name = &app.name;
+    let (detail, next) = match status {
+        DeploymentStatus::Succeeded => (
+            "the deployment is over: it succeeded, and what it made live cannot be cancelled".to_owned(),
+            format!("to go back: windlass rollback -a {name}"),
+        ),
+        DeploymentStatus::Superseded => (
+            match row.superseded_by {
+                Some(newer) => format!("the deployment is over: it was superseded by {newer}"),
+                None => "the deployment is over: it was superseded".to_owned(),
+            },
+            format!("windlass deployments -a {name} lists what is under way"),
+        ),
+        ended => (
+            format!("the deployment is over: it is {} already", ended.as_str()),
+            format!("windlass deployments info {} -a {name}", row.id),
+        ),
+    };
+    Problem::new(Kind::DeploymentOver, detail).next(next)
+}
+
+/// A deployment that was begun, with its address and with what to know before it begins.
+pub(crate) fn accepted(row: DeploymentRow, app: &AppRow, warnings: Vec<String>, config: &ApiConfig) -> Response {
     let location = config.public(&format!("/api/v1/apps/{}/deployments/{}", app.name, row.id));
-    let body = views::deployment(row, &app.name, config);
+    let body = Deployment {
+        warnings,
+        ..views::deployment(row, &app.name, config)
+    };
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
 }
 
 /// What is to be deployed, the ref as it was named, and the commit's message if it is here.
 type Wanted = (DeploymentKind, Option<String>, Option<String>);
 
-async fn wanted(repositories: &Repositories, app: &AppRow, body: CreateDeployment) -> Result<Wanted, Problem> {
+/// Whether a commit must be in the app's repository.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    MustBeHere,
+    MayBeMissing,
+}
+
+async fn wanted(
+    repositories: &Repositories,
+    app: &AppRow,
+    body: CreateDeployment,
+    commits: Commits,
+) -> Result<Wanted, Problem> {
     match (body.commit, body.reference) {
         (Some(_), Some(_)) => Err(Problem::field("/commit", "give either `ref` or `commit`")),
         (Some(commit), None) => {
             let commit: CommitSha = commit.parse().map_err(|error| Problem::field("/commit", error))?;
+            if commits == Commits::MayBeMissing {
+                return Ok((DeploymentKind::Push { commit }, None, None));
+            }
             let message = pushed_message(repositories, app, &commit).await?;
             Ok((DeploymentKind::Push { commit }, None, Some(message)))
         }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Path, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
-use windlass_api_types::{Deployment, Page, Release, RollBack};
-use windlass_domain::{ReleaseVersion, log::clean_line};
+use windlass_api_types::{Deployment, DeploymentPlan, Page, Release, RollBack};
+use windlass_domain::{DeploymentKind, ReleaseVersion, log::clean_line};
 use windlass_store::{RollbackError, Store};
 
 use crate::{
     ApiConfig,
     description::Conflict,
-    extract::{AppPath, Cursor, Listing, OptionalBody, OwnApp, UsableApp, page},
+    extract::{AppPath, Cursor, DryRun, Listing, OptionalBody, OwnApp, Planning, UsableApp, page},
     problem::{Kind, Problem},
     routes::deployments::accepted,
     views,
@@ -73,10 +73,11 @@ pub(crate) async fn get_release(
 /// Go back to an earlier release.
 ///
 /// Makes a new release of its image and its config vars, and makes that live as any other. Without `to`, the release before the
-/// live one.
+/// live one. With `dry_run` nothing is done: the answer says what would change.
 #[utoipa::path(
-    post, path = "/apps/{app}/rollback", tag = "releases", params(AppPath), request_body = Option<RollBack>,
+    post, path = "/apps/{app}/rollback", tag = "releases", params(AppPath, DryRun), request_body = Option<RollBack>,
     responses(
+        (status = 200, description = "With `dry_run`: what would change", body = DeploymentPlan),
         (status = 202, description = "The deployment waits for a worker", body = Deployment,
          headers(("Location" = String, description = "Its address"))),
         (status = 409, response = Conflict),
@@ -85,16 +86,22 @@ pub(crate) async fn get_release(
 pub(crate) async fn roll_back(
     UsableApp { actor, app }: UsableApp,
     State(store): State<Store>,
-    State(config): State<Arc<ApiConfig>>,
+    Planning { planner, dry_run }: Planning,
     OptionalBody(body): OptionalBody<RollBack>,
 ) -> Result<Response, Problem> {
     let to = body.to.as_deref().map(str::parse::<ReleaseVersion>).transpose();
     let to = to.map_err(|error| Problem::field("/to", error))?;
+    let target = store.rollback_target(actor.team, app.id, to).await.map_err(refused)?;
+    let kind = DeploymentKind::Rollback { to: target.version };
+    if dry_run.wanted() {
+        return Ok(Json(planner.plan(&app, kind, None).await?).into_response());
+    }
+    let warnings = planner.warnings(&app, &kind).await?;
     let row = store
         .create_rollback(actor.team, app.id, to, actor.token)
         .await
         .map_err(refused)?;
-    Ok(accepted(row, &app, &config))
+    Ok(accepted(row, &app, warnings, planner.config()))
 }
 
 fn refused(error: RollbackError) -> Problem {

@@ -1,6 +1,12 @@
 use serde_json::json;
 
-use crate::{support::with_api, worker::claim};
+use windlass_domain::{Failure, FailureCode, InstanceState};
+use windlass_store::InstanceEnd;
+
+use crate::{
+    support::with_api,
+    worker::{claim, start},
+};
 
 #[tokio::test]
 async fn an_app_is_made_listed_changed_and_deleted() {
@@ -126,10 +132,120 @@ async fn an_apps_status_follows_its_deployments() {
         assert_eq!(status().await, "deploying");
         claim(&api.store).await.succeed().await;
         assert_eq!(status().await, "live");
+        let app = api.get("/apps/shop").await.must_be(200);
+        assert_eq!((&app["strategy"], &app["crash_loops"]), (&json!("rolling"), &json!([])));
         let listed = api.get("/apps").await.must_be(200);
         assert_eq!(
             (&listed["items"][0]["status"], &listed["items"][0]["release"]),
             (&json!("live"), &json!("v1"))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_first_deployment_that_failed_is_seen_in_the_app_and_in_its_release() {
+    with_api(|api| async move {
+        api.post("/apps", json!({"name": "shop", "repo_url": "https://github.com/a/b"}))
+            .await
+            .must_be(201);
+        let status = || async { api.get("/apps/shop").await.must_be(200)["status"].clone() };
+        let deploy = || async { api.post("/apps/shop/deployments", json!({})).await.must_be(202) };
+        let failure = || Failure::new(FailureCode::Exited, "it ended", "look");
+        deploy().await;
+        claim(&api.store).await.fail_with_release(failure()).await;
+        assert_eq!(status().await, "failed");
+        assert_eq!(api.get("/apps").await.must_be(200)["items"][0]["status"], "failed");
+        let releases = api.get("/apps/shop/releases").await.must_be(200);
+        assert_eq!(
+            (&releases["items"][0]["status"], &releases["items"][0]["live"]),
+            (&json!("failed"), &json!(false))
+        );
+
+        deploy().await;
+        assert_eq!(status().await, "deploying");
+        claim(&api.store).await.succeed().await;
+        deploy().await;
+        claim(&api.store).await.fail(failure()).await;
+        assert_eq!(status().await, "live", "what was live before still is");
+        assert_eq!(
+            api.get("/apps/shop/releases/v2").await.must_be(200)["status"],
+            "succeeded"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_type_that_ends_again_and_again_is_seen_in_the_app() {
+    with_api(|api| async move {
+        api.post("/apps", json!({"name": "shop", "repo_url": "https://github.com/a/b"}))
+            .await
+            .must_be(201);
+        api.post("/apps/shop/deployments", json!({})).await.must_be(202);
+        let release = claim(&api.store).await.succeed().await;
+        for _ in 0..3 {
+            let instance = start(&api.store, &release, "web").await;
+            let end = InstanceEnd {
+                exit_code: Some(137),
+                reason: Some("out of memory".to_owned()),
+            };
+            let ended = api.store.set_instance_state(instance.id, InstanceState::Crashed, end);
+            assert!(ended.await.unwrap());
+        }
+        let app = api.get("/apps/shop").await.must_be(200);
+        assert_eq!(app["status"], "crash_looping");
+        let told = &app["crash_loops"][0];
+        assert_eq!(
+            (&told["process"], &told["release"], &told["crashes"]),
+            (&json!("web"), &json!("v1"), &json!(3))
+        );
+        assert_eq!(
+            (&told["reason"], &told["exit_code"]),
+            (&json!("out of memory"), &json!(137))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn checks_strategy_and_watch_are_set_and_shown() {
+    with_api(|api| async move {
+        let made = api
+            .post(
+                "/apps",
+                json!({"name": "shop", "strategy": "recreate", "process_health": {"worker": {"port": 9000}}}),
+            )
+            .await
+            .must_be(201);
+        assert_eq!(
+            (&made["strategy"], &made["process_health"]["worker"]["port"]),
+            (&json!("recreate"), &json!(9000))
+        );
+        let changes = json!({
+            "health": {"path": "/up", "status": "200-399,404", "interval_seconds": 0, "retries": 5},
+            "process_health": {"worker": null}, "strategy": null, "watch": {"seconds": 0},
+        });
+        let changed = api.patch("/apps/shop", changes).await.must_be(200);
+        let health = &changed["health"];
+        assert_eq!(
+            (&health["status"], &health["interval_seconds"], &health["retries"]),
+            (&json!("200-399,404"), &json!(0), &json!(5))
+        );
+        assert_eq!(
+            (&changed["process_health"], &changed["strategy"]),
+            (&json!({}), &json!("rolling"))
+        );
+        assert_eq!(
+            (&changed["watch"]["seconds"], &changed["watch"]["crashes"]),
+            (&json!(0), &json!(2))
+        );
+        let wrong = json!({"strategy": "fast"});
+        assert_eq!(api.patch("/apps/shop", wrong).await.pointers(), ["/strategy"]);
+        let wrong = json!({"process_health": {"worker": {"port": 9000, "timeout_ms": 1}}});
+        assert_eq!(
+            api.patch("/apps/shop", wrong).await.pointers(),
+            ["/process_health/worker/timeout_ms"]
         );
     })
     .await;

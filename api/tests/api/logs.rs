@@ -1,13 +1,12 @@
 use axum::body::Body;
 use chrono::Utc;
 use serde_json::{Value, json};
-use windlass_domain::InstanceId;
-use windlass_store::{NewInstance, NewRunLog, RunLogBatch};
+use windlass_store::{NewRunLog, RunLogBatch};
 
 use crate::{
     client::Live,
     support::{Api, with_api},
-    worker::{Work, claim},
+    worker::{Work, claim, start},
 };
 
 /// A deployment that goes on, and the path of its log.
@@ -147,28 +146,22 @@ impl Printing {
             .unwrap()
             .items
             .remove(0);
-        let new = NewInstance {
-            id: InstanceId::generate(),
-            app: release.app,
-            release: release.id,
-            process: process.parse().unwrap(),
-            n: 1,
-            restart_seq: 0,
-        };
+        let instance = start(&api.store, &release, process).await;
         let batch = RunLogBatch {
             app: release.app,
-            instance: new.id,
+            instance: instance.id,
             instance_name: format!("{process}.1"),
-            process: new.process.clone(),
+            process: instance.process,
             lines: Vec::new(),
+            from_ns: 0,
             cursor_ns: 0,
             max_lines: 1000,
         };
-        api.store.insert_instance(new).await.unwrap();
         Self { batch }
     }
 
     async fn print(&mut self, api: &Api, text: &str) {
+        self.batch.from_ns = self.batch.cursor_ns;
         self.batch.cursor_ns += 1;
         self.batch.lines = vec![NewRunLog {
             at: Utc::now(),

@@ -13,6 +13,7 @@ mod deployments;
 mod description;
 mod logs;
 mod matrix;
+mod plans;
 mod problems;
 mod push;
 mod running;

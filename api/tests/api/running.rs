@@ -1,8 +1,11 @@
 use serde_json::json;
-use windlass_domain::{InstanceId, InstanceState};
-use windlass_store::{InstanceEnd, NewInstance};
+use windlass_domain::InstanceState;
+use windlass_store::InstanceEnd;
 
-use crate::{support::with_api, worker::claim};
+use crate::{
+    support::with_api,
+    worker::{claim, start},
+};
 
 #[tokio::test]
 async fn process_types_are_scaled_and_restarted() {
@@ -60,16 +63,7 @@ async fn instances_are_listed_with_their_state_and_address() {
         api.post("/apps/shop/deployments", json!({})).await.must_be(202);
         let release = claim(&api.store).await.succeed().await;
         assert_eq!(api.get("/apps/shop/instances").await.must_be(200)["items"], json!([]));
-        let new = NewInstance {
-            id: InstanceId::generate(),
-            app: release.app,
-            release: release.id,
-            process: "web".parse().unwrap(),
-            n: 1,
-            restart_seq: 0,
-        };
-        let id = new.id;
-        api.store.insert_instance(new).await.unwrap();
+        let id = start(&api.store, &release, "web").await.id;
         api.store
             .set_instance_container(id, "c0ffee", Some("10.0.0.2:8080".parse().unwrap()))
             .await

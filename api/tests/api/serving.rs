@@ -52,6 +52,32 @@ async fn a_client_that_sends_half_a_header_or_nothing_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_announced_as_too_large_is_refused_before_it_comes() {
+    with_api(|api| async move {
+        let began = Instant::now();
+        let webhook = format!(
+            "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            30 << 20
+        );
+        let (_, answer) = ask(&api, webhook.as_bytes()).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 413") && answer.contains("too_large"),
+            "{answer}"
+        );
+        let app = format!(
+            "POST /api/v1/apps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Authorization: Bearer {}\r\n\r\n",
+            (1 << 20) + 1,
+            api.token
+        );
+        let (_, answer) = ask(&api, app.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(began.elapsed() < Duration::from_secs(10), "it was waited for");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_server_that_stops_ends_its_streams_and_itself() {
     with_api(|api| async move {
         api.app("shop").await;

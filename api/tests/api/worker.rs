@@ -20,7 +20,10 @@ pub struct Work {
 pub async fn claim(store: &Store) -> Work {
     let claim = eventually("a deployment can be claimed", || async {
         let worker = WorkerId(Uuid::now_v7());
-        store.claim_deployment(worker, Duration::from_secs(60), Wanted::Any).await.unwrap()
+        store
+            .claim_deployment(worker, Duration::from_secs(60), Wanted::Any)
+            .await
+            .unwrap()
     })
     .await;
     Work {

@@ -1,0 +1,223 @@
+//! What a deployment would change: the facts come from the store, [`windlass_domain::preview`] judges them, and nothing is recorded.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::extract::FromRef;
+use windlass_api_types as wire;
+use windlass_domain::{
+    AppSettings, ConfigKey, DeploymentKind, Hostname, ProcessSpec, ProcessType, ReleaseVersion, Secret, Strategy,
+    preview::{Expected, LiveRelease, NextRelease, Preview, Surroundings, preview},
+};
+use windlass_store::{AppRow, Page, ReleaseRow, Store};
+
+use crate::{ApiConfig, ApiState, problem::Problem};
+
+/// How many of the last starts a forecast looks at.
+const LAST_STARTS: u32 = 5;
+
+/// Looks ahead.
+#[derive(Clone)]
+pub(crate) struct Planner {
+    store: Store,
+    config: Arc<ApiConfig>,
+}
+
+impl FromRef<ApiState> for Planner {
+    fn from_ref(state: &ApiState) -> Self {
+        Self {
+            store: state.store.clone(),
+            config: Arc::clone(&state.config),
+        }
+    }
+}
+
+/// The release that would be made.
+struct Next {
+    settings: AppSettings,
+    config: BTreeMap<ConfigKey, Secret>,
+    processes: Option<Vec<ProcessSpec>>,
+    image: wire::PlannedImage,
+}
+
+/// What is to be seen of it.
+struct Outlook {
+    live: Option<ReleaseVersion>,
+    version: ReleaseVersion,
+    last_starts_ms: Vec<u64>,
+    preview: Preview,
+}
+
+impl Planner {
+    pub(crate) fn config(&self) -> &ApiConfig {
+        &self.config
+    }
+
+    /// What a deployment of this kind would change.
+    pub(crate) async fn plan(
+        &self,
+        app: &AppRow,
+        kind: DeploymentKind,
+        reference: Option<String>,
+    ) -> Result<wire::DeploymentPlan, Problem> {
+        let live = self.live(app).await?;
+        let next = self.next(app, live.as_ref(), &kind, reference).await?;
+        let image = next.image.clone();
+        let outlook = self.look(app, live, next).await?;
+        let mut plan = document(outlook, (app, kind), image);
+        plan.warnings.extend(self.under_way(app).await?);
+        Ok(plan)
+    }
+
+    /// What to know before a deployment of this kind begins: the downtime that its strategy brings.
+    pub(crate) async fn warnings(&self, app: &AppRow, kind: &DeploymentKind) -> Result<Vec<String>, Problem> {
+        let may_warn = matches!(kind, DeploymentKind::Rollback { .. }) || app.settings.strategy == Strategy::Recreate;
+        let live = if may_warn { self.live(app).await? } else { None };
+        if live.is_none() {
+            return Ok(Vec::new());
+        }
+        let next = self.next(app, live.as_ref(), kind, None).await?;
+        let recreates = next.settings.strategy == Strategy::Recreate;
+        let downtime = self.look(app, live, next).await?.preview.downtime;
+        let tells = recreates && downtime.expected == Expected::Yes;
+        Ok(tells.then_some(downtime.reason).into_iter().collect())
+    }
+
+    async fn live(&self, app: &AppRow) -> Result<Option<ReleaseRow>, Problem> {
+        match app.live {
+            Some(version) => Ok(self.store.release(app.team, app.id, version).await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn next(
+        &self,
+        app: &AppRow,
+        live: Option<&ReleaseRow>,
+        kind: &DeploymentKind,
+        reference: Option<String>,
+    ) -> Result<Next, Problem> {
+        let newest = self.store.config(app.team, app.id).await?.vars;
+        let built = |commit: Option<String>| Next {
+            settings: app
+                .settings
+                .with_port_of(live.map_or(&[], |live| live.image_ports.as_slice())),
+            config: newest.clone(),
+            processes: None,
+            image: wire::PlannedImage::Build { commit, reference },
+        };
+        match kind {
+            DeploymentKind::Push { commit } => Ok(built(Some(commit.to_string()))),
+            DeploymentKind::Fetch { commit, .. } => Ok(built(commit.as_ref().map(ToString::to_string))),
+            DeploymentKind::Config => Ok(match live {
+                Some(live) => Next {
+                    settings: app.settings.with_port_of(&live.image_ports),
+                    config: newest,
+                    processes: Some(live.processes.clone()),
+                    image: reuse(live),
+                },
+                None => built(None),
+            }),
+            DeploymentKind::Rollback { to } => {
+                let target = self.store.release(app.team, app.id, *to).await?;
+                let target = target.ok_or_else(|| Problem::not_found(format!("there is no release {to}")))?;
+                Ok(Next {
+                    config: self.store.config_at(app.id, target.config_version).await?.vars,
+                    image: reuse(&target),
+                    settings: target.settings,
+                    processes: Some(target.processes),
+                })
+            }
+        }
+    }
+
+    async fn look(&self, app: &AppRow, live: Option<ReleaseRow>, next: Next) -> Result<Outlook, Problem> {
+        let store = &self.store;
+        let live_config = match &live {
+            Some(live) => store.config_at(app.id, live.config_version).await?.vars,
+            None => BTreeMap::new(),
+        };
+        let last_starts = store
+            .last_starts(app.team, app.id, &ProcessType::web(), LAST_STARTS)
+            .await?;
+        let version = store.next_release(app.team, app.id).await?;
+        let live_side = live.as_ref().map(|live| LiveRelease {
+            version: live.version,
+            settings: &live.settings,
+            config: &live_config,
+            processes: &live.processes,
+        });
+        let next_side = NextRelease {
+            version,
+            settings: &next.settings,
+            config: &next.config,
+            processes: next.processes.as_deref(),
+        };
+        let around = Surroundings {
+            quantities: &store.quantities(app.team, app.id).await?,
+            host: &self.host(app)?,
+            last_starts: &last_starts,
+        };
+        Ok(Outlook {
+            preview: preview(live_side.as_ref(), &next_side, &around),
+            live: live.map(|live| live.version),
+            version,
+            last_starts_ms: last_starts
+                .iter()
+                .map(|start| u64::try_from(start.as_millis()).unwrap_or(u64::MAX))
+                .collect(),
+        })
+    }
+
+    fn host(&self, app: &AppRow) -> Result<Hostname, Problem> {
+        let host = format!("{}.{}", app.name, self.config.base_domain);
+        host.parse().map_err(|error| Problem::field("/name", error))
+    }
+
+    /// A deployment that is not over yet, which this one would wait for and which may change what it is compared with.
+    async fn under_way(&self, app: &AppRow) -> Result<Option<String>, Problem> {
+        let newest = Page { after: None, limit: 1 };
+        let newest = self.store.list_deployments(app.team, app.id, newest).await?;
+        let newest = newest.items.into_iter().find(|row| !row.status.is_terminal());
+        Ok(newest.map(|row| {
+            format!(
+                "{} is {}: this compares with what is live before it ends",
+                row.id,
+                row.status.as_str()
+            )
+        }))
+    }
+}
+
+fn reuse(release: &ReleaseRow) -> wire::PlannedImage {
+    wire::PlannedImage::Reuse {
+        release: release.version.to_string(),
+        commit: release.commit.as_ref().map(ToString::to_string),
+    }
+}
+
+fn document(
+    outlook: Outlook,
+    (app, kind): (&AppRow, DeploymentKind),
+    image: wire::PlannedImage,
+) -> wire::DeploymentPlan {
+    let preview = outlook.preview;
+    wire::DeploymentPlan {
+        app: app.name.to_string(),
+        kind: kind.into(),
+        release: outlook.version.to_string(),
+        live: outlook.live.map(|version| version.to_string()),
+        image,
+        config: preview.config.into(),
+        settings: preview.settings.into_iter().map(Into::into).collect(),
+        processes: preview.processes.into_iter().map(Into::into).collect(),
+        processes_assumed: preview.processes_assumed,
+        routes: preview.routes.into_iter().map(Into::into).collect(),
+        downtime: wire::PlannedDowntime {
+            expected: preview.downtime.expected.into(),
+            reason: preview.downtime.reason,
+            seconds: preview.downtime.seconds,
+            last_starts_ms: outlook.last_starts_ms,
+        },
+        warnings: preview.warnings,
+    }
+}
