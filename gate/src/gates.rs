@@ -1,9 +1,9 @@
 //! The engine's end: a folder for each gate.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions, TryLockError},
     hash::{DefaultHasher, Hash, Hasher},
-    io,
+    io::{self, Read, Seek, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -15,6 +15,8 @@ const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gate"));
 /// The program's name in a gate's folder.
 const PROGRAM_NAME: &str = "gate";
 const STATE_NAME: &str = "state";
+/// The number of the table that the gates were turned by, and the lock of whoever turns them.
+const TABLE: &str = "table";
 /// Where the program itself is kept; gates have links to it.
 const PROGRAMS: &str = "programs";
 
@@ -91,11 +93,32 @@ impl Gates {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.root)? {
             let name = entry?.file_name().into_string().unwrap_or_default();
-            if !matches!(name.as_str(), "" | PROGRAMS) {
+            if !matches!(name.as_str(), "" | PROGRAMS | TABLE) {
                 names.push(name);
             }
         }
         Ok(names)
+    }
+
+    /// The right to turn gates, which one at a time has, of all processes; none while somebody has it.
+    pub fn turn_alone(&self) -> io::Result<Option<Turn>> {
+        let mut file = File::options();
+        let file = file.read(true).write(true).create(true).truncate(false);
+        let file = file.open(self.root.join(TABLE))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Turn { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// The number of the table that the gates were last turned by; 0 before the first.
+    pub fn generation(&self) -> io::Result<u64> {
+        match fs::read_to_string(self.root.join(TABLE)) {
+            Ok(text) => Ok(number(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes a gate; fine when it is gone.
@@ -109,6 +132,32 @@ impl Gates {
     fn folder(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
+}
+
+/// The right to turn gates; given up when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    file: File,
+}
+
+impl Turn {
+    /// Begins to turn the gates by the table of this number. False when a newer one was there before.
+    pub fn begin(&mut self, generation: u64) -> io::Result<bool> {
+        let mut text = String::new();
+        self.file.rewind()?;
+        self.file.read_to_string(&mut text)?;
+        if number(&text) > generation {
+            return Ok(false);
+        }
+        // Always as long, so that a reader sees the old or the new.
+        self.file.rewind()?;
+        self.file.write_all(format!("{generation:020}\n").as_bytes())?;
+        Ok(true)
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0)
 }
 
 /// A folder that any user may look into, whatever the mask of this process.
@@ -212,6 +261,21 @@ mod tests {
         gates.remove("one").unwrap();
         assert_eq!(gates.names().unwrap(), [""; 0]);
         assert_eq!(gates.state("one").unwrap(), None);
+    }
+
+    #[test]
+    fn one_at_a_time_turns_gates_and_never_by_an_older_table() {
+        let (_folder, gates) = gates();
+        assert_eq!(gates.generation().unwrap(), 0);
+        let mut turn = gates.turn_alone().unwrap().unwrap();
+        assert!(gates.turn_alone().unwrap().is_none());
+        assert!(turn.begin(12).unwrap());
+        assert!(turn.begin(12).unwrap());
+        drop(turn);
+        let mut turn = gates.turn_alone().unwrap().unwrap();
+        assert!(!turn.begin(11).unwrap());
+        assert_eq!(gates.generation().unwrap(), 12);
+        assert_eq!(gates.names().unwrap(), [""; 0]);
     }
 
     #[test]

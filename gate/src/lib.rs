@@ -11,7 +11,7 @@
 mod gates;
 mod state;
 
-pub use gates::Gates;
+pub use gates::{Gates, Turn};
 pub use state::State;
 
 /// Where an instance's folder is mounted in its container.

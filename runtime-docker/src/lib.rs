@@ -15,6 +15,7 @@ mod container;
 mod driver;
 mod events;
 mod fault;
+mod gate;
 mod image;
 mod labelled;
 mod lines;
@@ -26,3 +27,4 @@ mod start;
 
 pub use connect::{ConnectError, connect};
 pub use driver::DockerRuntime;
+pub use gate::GateError;

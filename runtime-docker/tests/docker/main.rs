@@ -7,6 +7,7 @@
 )]
 
 mod base;
+mod gate;
 mod hardening;
 mod harness;
 mod patience;
