@@ -27,6 +27,7 @@ mod server;
 mod state;
 mod table;
 mod table_file;
+mod timer;
 mod tunnel;
 mod upstream;
 

@@ -1,7 +1,6 @@
 //! What the client gets as response body: a page of our own, or the instance's body as it comes.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,9 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Sleep, sleep};
 
-use crate::{connection::Exchange, endpoint::InFlight, proxy::Worker, upstream::Link};
+use crate::{connection::Exchange, endpoint::InFlight, proxy::Worker, timer::IdleWait, upstream::Link};
 
 /// Why a response body was cut off; the client sees a broken connection.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +38,7 @@ pub(crate) struct InstanceBody {
     link: Option<Box<Link>>,
     in_flight: Option<InFlight>,
     worker: Arc<Worker>,
-    timer: Option<Pin<Box<Sleep>>>,
+    wait: IdleWait,
 }
 
 impl ProxyBody {
@@ -76,7 +74,7 @@ impl InstanceBody {
             link: Some(link),
             in_flight: Some(in_flight),
             worker,
-            timer: None,
+            wait: IdleWait::default(),
         };
         if body.incoming.is_end_stream() {
             body.finish(&mut Context::from_waker(std::task::Waker::noop()));
@@ -111,13 +109,16 @@ impl InstanceBody {
         }
         match polled {
             Poll::Ready(frame) => {
-                self.timer = None;
+                self.wait.moved();
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
             }
             Poll::Pending => {
                 let idle = self.worker.shared.limits.body_idle;
-                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
-                timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Stalled)))
+                let Some(link) = &mut self.link else {
+                    return Poll::Pending;
+                };
+                let waited = self.wait.poll(link.timer(), idle, cx);
+                waited.map(|()| Some(Err(BodyError::Stalled)))
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The client's request body on its way to the instance: streamed, bounded in size, and not allowed to stand still.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -14,7 +13,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Sleep, sleep};
+
+use crate::timer::{IdleWait, Timer};
 
 /// Why a request body was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +75,8 @@ pub(crate) struct RequestBody {
     progress: Arc<Progress>,
     idle: Duration,
     remaining: Option<u64>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
+    wait: IdleWait,
 }
 
 impl OutBody {
@@ -90,7 +91,8 @@ impl OutBody {
             progress: Arc::clone(&progress),
             idle,
             remaining: max,
-            timer: None,
+            timer: Timer::new(),
+            wait: IdleWait::default(),
         };
         (Self::Stream(Box::new(body)), Some(progress))
     }
@@ -100,13 +102,13 @@ impl RequestBody {
     fn poll_watched(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
-                self.timer = None;
+                self.wait.moved();
                 Poll::Ready(frame.map(|frame| frame.map_err(|_| BodyFault::Lost).and_then(|frame| self.count(frame))))
             }
             Poll::Pending => {
                 let idle = self.idle;
-                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
-                timer.as_mut().poll(cx).map(|()| Some(Err(BodyFault::Stalled)))
+                let waited = self.wait.poll(&mut self.timer, idle, cx);
+                waited.map(|()| Some(Err(BodyFault::Stalled)))
             }
         }
     }

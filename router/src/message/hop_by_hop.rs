@@ -26,9 +26,11 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
 
 /// Whether a comma-separated list has a token, in any case.
 pub(crate) fn has_token(value: &HeaderValue, token: &str) -> bool {
-    let Ok(text) = value.to_str() else { return false };
-    let name = |part: &str| part.split(';').next().unwrap_or_default().trim().to_owned();
-    text.split(',').any(|part| name(part).eq_ignore_ascii_case(token))
+    let mut names = value.as_bytes().split(|b| *b == b',').map(|part| {
+        let end = memchr::memchr(b';', part).unwrap_or(part.len());
+        part[..end].trim_ascii()
+    });
+    names.any(|name| name.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 fn remove_all(headers: &mut HeaderMap, doomed: impl Fn(&str) -> bool) {

@@ -1,6 +1,9 @@
 //! The id by which a request can be followed from the edge to the app's log.
 
+use std::cell::RefCell;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX: usize = 128;
@@ -24,9 +27,14 @@ fn is_harmless(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= MAX && id.iter().all(allowed)
 }
 
-/// Random bytes come from the thread's own generator: asking the kernel would cost a system call per request.
+thread_local! {
+    /// A cheap generator: an id has to be unlike others, but it is no secret.
+    static RANDOM: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
+}
+
 fn generate() -> HeaderValue {
-    let uuid = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    let bytes = RANDOM.with_borrow_mut(|random| random.random());
+    let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
     let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
     let text = uuid.hyphenated().encode_lower(&mut text);
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))

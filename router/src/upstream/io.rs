@@ -16,6 +16,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::client_io::only_one;
+
 /// A socket to an instance. With `probe` set, the next read first looks whether the peer has closed, although the reactor may
 /// not have heard of it yet.
 pub(super) struct UpstreamIo {
@@ -54,7 +56,10 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        match only_one(slices) {
+            Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

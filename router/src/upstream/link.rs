@@ -26,7 +26,13 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time};
 
 use super::io::UpstreamIo;
-use crate::request_body::{OutBody, Progress};
+use crate::{
+    request_body::{OutBody, Progress},
+    timer::Timer,
+};
+
+/// How far the buffer of a connection grows while large responses pass. The head of a response has to fit into it.
+const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
 type Connection = http1::Connection<TokioIo<UpstreamIo>, OutBody>;
 
@@ -37,6 +43,7 @@ pub(crate) struct Link {
     connection: Option<Connection>,
     probe: Arc<AtomicBool>,
     used: Instant,
+    timer: Timer,
 }
 
 /// Why there is no connection.
@@ -90,6 +97,7 @@ impl Link {
             probe: Arc::clone(&probe),
         });
         let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_BUFFER_BYTES)
             .handshake(io)
             .await
             .map_err(|error| ConnectError::Refused(io::Error::other(error)))?;
@@ -98,6 +106,7 @@ impl Link {
             connection: Some(connection),
             probe,
             used: Instant::now(),
+            timer: Timer::new(),
         }))
     }
 
@@ -129,6 +138,11 @@ impl Link {
         self.connection.is_some() && self.sender.is_ready()
     }
 
+    /// The timer of whoever uses the connection.
+    pub(crate) fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
     /// How long it has been idle.
     pub(crate) fn idle_for(&self) -> Duration {
         self.used.elapsed()
@@ -153,7 +167,8 @@ impl Link {
         patience: &Patience,
     ) -> Result<Response<Incoming>, SendError> {
         let mut response = pin!(self.sender.try_send_request(request));
-        let mut timer = pin!(time::sleep(patience.timeout));
+        let timer = &mut self.timer;
+        timer.set(time::Instant::now() + patience.timeout);
         let link_connection = &mut self.connection;
         poll_fn(|cx| {
             if let Some(connection) = link_connection
@@ -164,9 +179,9 @@ impl Link {
             if let Poll::Ready(outcome) = response.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_err(SendError::from));
             }
-            while timer.as_mut().poll(cx).is_ready() {
+            while timer.poll(cx).is_ready() {
                 match patience.extended() {
-                    Some(deadline) => timer.as_mut().reset(deadline),
+                    Some(deadline) => timer.set(deadline),
                     None => return Poll::Ready(Err(SendError::Timeout)),
                 }
             }
