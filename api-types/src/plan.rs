@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type},
+};
 use windlass_domain::preview;
 
 use crate::{DeploymentKind, DowntimeExpected, PlannedChange};
@@ -97,11 +100,33 @@ pub struct PlannedSetting {
     #[schema(example = "/health/path")]
     pub field: String,
     /// What the live release has; null: nothing.
-    #[schema(example = "/health")]
+    #[schema(schema_with = value_before)]
     pub from: Value,
     /// What the new release would have; null: nothing.
-    #[schema(example = "/healthz")]
+    #[schema(schema_with = value_after)]
     pub to: Value,
+}
+
+fn value_before() -> Schema {
+    setting_value("What the live release has; null: nothing.", "/health")
+}
+
+fn value_after() -> Schema {
+    setting_value("What the new release would have; null: nothing.", "/healthz")
+}
+
+/// Settings are texts, numbers, yes or no, and lists of texts.
+fn setting_value(description: &str, example: &str) -> Schema {
+    let texts = ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::String));
+    let plain = [Type::String, Type::Integer, Type::Boolean, Type::Null];
+    plain
+        .into_iter()
+        .fold(OneOfBuilder::new().item(texts), |one_of, plain| {
+            one_of.item(ObjectBuilder::new().schema_type(plain))
+        })
+        .description(Some(description))
+        .examples([example])
+        .into()
 }
 
 impl From<preview::SettingDifference> for PlannedSetting {
