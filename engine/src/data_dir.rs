@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
+use uuid::Uuid;
 
 use crate::{config::Config, roles::Role};
 
@@ -20,6 +21,32 @@ const PROBES_END: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct DataDirLock {
     _files: Vec<File>,
+    worker: Option<Succession>,
+}
+
+/// The worker that runs here, and the one that held its lock before: that one is dead, or its lock could not have been taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Succession {
+    /// This one's id.
+    pub id: Uuid,
+    /// The id of the one before.
+    pub predecessor: Option<Uuid>,
+}
+
+impl DataDirLock {
+    /// Of the worker role, if this process has it.
+    pub const fn worker(&self) -> Option<Succession> {
+        self.worker
+    }
+}
+
+/// Reads who held this lock before, and writes who does now.
+fn succeed(pid_file: &Path) -> anyhow::Result<Succession> {
+    let path = pid_file.with_extension("id");
+    let predecessor = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    let id = Uuid::now_v7();
+    fs::write(&path, format!("{id}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Succession { id, predecessor })
 }
 
 /// Workers that may run side by side on one data directory.
@@ -51,31 +78,41 @@ pub fn open(config: &Config, roles: &[Role]) -> anyhow::Result<DataDirLock> {
     // Others may pass through (PostgreSQL and the router run as other users), but not look.
     fs::set_permissions(path, fs::Permissions::from_mode(0o711))?;
     let alone = roles == [Role::Worker];
-    let files = roles
-        .iter()
-        .filter_map(|role| match locks(config, *role).as_slice() {
-            [] => None,
-            all if alone => Some(take_any(all, path)),
-            [first, ..] => Some(take(first, path)),
-        })
-        .collect::<anyhow::Result<_>>()?;
-    Ok(DataDirLock { _files: files })
-}
-
-/// A worker on its own may be one of several.
-fn take_any(files: &[PathBuf], path: &Path) -> anyhow::Result<File> {
-    let mut last = None;
-    for file in files {
-        match take(file, path) {
-            Err(error) => last = Some(error),
-            taken => return taken,
+    let (mut files, mut worker) = (Vec::new(), None);
+    for role in roles {
+        let mut candidates = locks(config, *role);
+        if !alone {
+            candidates.truncate(1);
+        }
+        if candidates.is_empty() {
+            continue;
+        }
+        let (pid_file, lock) = take_any(&candidates, path)?;
+        files.push(lock);
+        if *role == Role::Worker {
+            worker = Some(succeed(&pid_file)?);
         }
     }
-    Err(last.expect("there is at least one file")).with_context(|| {
-        format!(
+    Ok(DataDirLock { _files: files, worker })
+}
+
+/// The first of these locks that is free; a worker on its own may be one of several.
+fn take_any(files: &[PathBuf], path: &Path) -> anyhow::Result<(PathBuf, File)> {
+    let mut refusal = None;
+    for file in files {
+        match take(file, path) {
+            Ok(lock) => return Ok((file.clone(), lock)),
+            Err(error) => refusal = Some(error),
+        }
+    }
+    let refusal = refusal.expect("there is at least one lock");
+    Err(if files.len() > 1 {
+        refusal.context(format!(
             "{MAX_WORKERS} workers run on {} already, which is as many as may",
             path.display()
-        )
+        ))
+    } else {
+        refusal
     })
 }
 
@@ -201,6 +238,21 @@ mod tests {
             open(&config, &ALL).is_err(),
             "a whole engine needs a data directory of its own"
         );
+    }
+
+    #[test]
+    fn a_worker_knows_whose_place_it_takes() {
+        let temp = tempfile::tempdir().unwrap();
+        let config = config(temp.path());
+        let first = open(&config, &ALL).unwrap();
+        let known = first.worker().unwrap();
+        assert_eq!(known.predecessor, None);
+        drop(first);
+        let second = open(&config, &[Role::Worker]).unwrap();
+        assert_eq!(second.worker().unwrap().predecessor, Some(known.id));
+        let beside = open(&config, &[Role::Worker]).unwrap();
+        assert_eq!(beside.worker().unwrap().predecessor, None, "it has a lock of its own");
+        assert_eq!(open(&config, &[Role::Api]).unwrap().worker(), None);
     }
 
     #[test]

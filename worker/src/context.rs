@@ -11,7 +11,9 @@ use windlass_runtime::Runtime;
 use windlass_source::Repositories;
 use windlass_store::{Event, Store, WorkerId};
 
-use crate::{Edge, claim, converge::Converger, liveness, logs::LogCollector, routes::RoutePublisher, sweep, watch};
+use crate::{
+    DiskLimits, Edge, claim, converge::Converger, liveness, logs::LogCollector, routes::RoutePublisher, sweep, watch,
+};
 
 /// What an operator sets.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct WorkerConfig {
     pub builds: u32,
     /// Releases of an app whose images are kept.
     pub keep_releases: u32,
+    /// What must be free for a build to begin.
+    pub disk: DiskLimits,
 }
 
 impl WorkerConfig {
@@ -55,6 +59,10 @@ impl WorkerConfig {
 
 /// What the worker is made of.
 pub struct WorkerParts {
+    /// Who this worker is; a new id at each start.
+    pub id: WorkerId,
+    /// A worker that is known to be dead, if one is: what it held is taken over at once rather than when its leases run out.
+    pub predecessor: Option<WorkerId>,
     /// The rows.
     pub store: Store,
     /// The containers.
@@ -73,6 +81,7 @@ pub struct WorkerParts {
 #[derive(Clone)]
 pub struct Worker {
     pub(crate) shared: Arc<Shared>,
+    predecessor: Option<WorkerId>,
 }
 
 pub(crate) struct Shared {
@@ -96,7 +105,7 @@ impl Worker {
     /// Puts the worker together; nothing runs yet.
     pub fn new(parts: WorkerParts, shutdown: CancellationToken) -> Self {
         let shared = Shared {
-            id: WorkerId(uuid::Uuid::now_v7()),
+            id: parts.id,
             routes: RoutePublisher::new(parts.store.clone(), parts.edge.clone(), parts.config.clone()),
             logs: LogCollector::new(parts.store.clone(), parts.runtime.clone()),
             converger: Converger::default(),
@@ -112,6 +121,7 @@ impl Worker {
         };
         Self {
             shared: Arc::new(shared),
+            predecessor: parts.predecessor,
         }
     }
 
@@ -119,6 +129,11 @@ impl Worker {
     /// over; the future ends when nothing of it runs any more.
     pub async fn run(self) {
         let shared = self.shared;
+        if let Some(dead) = self.predecessor
+            && let Err(error) = shared.store.expire_leases(dead).await
+        {
+            tracing::warn!(error = %error, "what the last worker held is taken over when its leases run out");
+        }
         let events = shared.store.events();
         shared.logs.follow_all().await;
         if let Err(error) = shared.routes.publish().await {

@@ -152,6 +152,28 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Ends the leases of a worker that is known to be dead, so that nobody waits for them to run out.
+    pub async fn expire_leases(&self, dead: WorkerId) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!(
+            "update deployments set lease_until = now() - interval '1 second'
+             where lease_holder = $1 and status = 'running' and lease_until >= now()",
+            dead.0
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "update app_states set lease_holder = null, lease_until = null where lease_holder = $1",
+            dead.0
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
 /// What was taken, before it is read whole.
 struct Claimed {
     app: AppId,

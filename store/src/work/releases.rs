@@ -87,7 +87,7 @@ impl Store {
             return Ok(false);
         }
         let done = sqlx::query!(
-            // The release to go back to is one that got through its own watch window, if there ever was one.
+            // The release to go back to is one that got through its own watch window, or had no trouble in it so far.
             "update app_states s
              set live_release_id = $2, candidate_release_id = null, live_since = now(),
                  previous_release_id = case
@@ -95,6 +95,9 @@ impl Store {
                        or live_since <= now() - make_interval(secs => coalesce(
                               (select (r.settings->'watch'->>'seconds')::int from releases r
                                where r.id = s.live_release_id), 60))
+                       or not exists (select from instances i
+                                      where i.release_id = s.live_release_id and i.state = 'crashed'
+                                        and i.finished_at >= s.live_since)
                      then live_release_id else previous_release_id end
              where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
             app.uuid(),

@@ -25,7 +25,7 @@ pub struct WatchedRelease {
     pub release: ReleaseId,
     /// Its number.
     pub version: ReleaseVersion,
-    /// The last release before it that got through its own window (or was not watched).
+    /// The last release before it that got through its own window, or at least had no trouble until it was replaced.
     pub last_good: ReleaseVersion,
     /// What is too bad.
     pub watch: Watch,

@@ -324,3 +324,32 @@ async fn a_deployment_that_cannot_be_read_fails_and_keeps_no_other_waiting() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_a_dead_worker_held_is_free_at_once_and_counts_as_a_death() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        db.push(&app).await;
+        let (dead, heir) = (worker(), worker());
+        let held = db
+            .store
+            .claim_deployment(dead, LEASE, Wanted::Any)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(db.store.lease_app(app.id, dead, LEASE).await.unwrap());
+        db.store.expire_leases(worker()).await.unwrap();
+        let none = db.store.claim_deployment(heir, LEASE, Wanted::Any).await.unwrap();
+        assert!(none.is_none(), "another worker's death is not this one's");
+        db.store.expire_leases(dead).await.unwrap();
+        let taken = db
+            .store
+            .claim_deployment(heir, LEASE, Wanted::Any)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!((taken.deployment.id, taken.deaths), (held.deployment.id, 1));
+        assert!(db.store.lease_app(app.id, heir, LEASE).await.unwrap());
+    })
+    .await;
+}
