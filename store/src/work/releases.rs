@@ -87,17 +87,21 @@ impl Store {
             return Ok(false);
         }
         let done = sqlx::query!(
-            // The release to go back to is one that got through its own watch window, or had no trouble in it so far.
+            // The release to go back to is one that got through its own watch window, or had no trouble in it so far, and
+            // was not judged to be bad.
             "update app_states s
              set live_release_id = $2, candidate_release_id = null, live_since = now(),
                  previous_release_id = case
+                     when previous_release_id is not null and watched_release_id = live_release_id
+                     then previous_release_id
                      when previous_release_id is null or live_since is null
-                       or live_since <= now() - make_interval(secs => coalesce(
-                              (select (r.settings->'watch'->>'seconds')::int from releases r
-                               where r.id = s.live_release_id), 60))
-                       or not exists (select from instances i
-                                      where i.release_id = s.live_release_id and i.state = 'crashed'
-                                        and i.finished_at >= s.live_since)
+                       or s.watched_release_id is distinct from s.live_release_id
+                          and (live_since <= now() - make_interval(secs => coalesce(
+                                   (select (r.settings->'watch'->>'seconds')::int from releases r
+                                    where r.id = s.live_release_id), 60))
+                               or not exists (select from instances i
+                                              where i.release_id = s.live_release_id and i.state = 'crashed'
+                                                and i.finished_at >= s.live_since))
                      then live_release_id else previous_release_id end
              where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
             app.uuid(),
