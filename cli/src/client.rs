@@ -82,6 +82,17 @@ impl Client {
         self.request(method, path, &[], body).await
     }
 
+    /// Sends a body, with a query.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value, CliError> {
+        self.request(method, path, query, Some(body)).await
+    }
+
     /// All items of a list, page by page, up to `limit`.
     pub async fn list(&self, path: &[&str], limit: usize) -> Result<Vec<Value>, CliError> {
         let mut items = Vec::new();

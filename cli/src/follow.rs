@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     error::CliError,
     exit::Exit,
-    output::{Output, log_line},
+    output::{Output, harmless, log_line},
     sse::{SseEvent, SseParser},
     view::{self, Deployment, DeploymentLine},
 };
@@ -193,8 +193,8 @@ pub fn verdict(deployment: &Deployment) -> Result<(), CliError> {
             None => failed("the deployment failed".to_owned()).next(format!("windlass deployments log {id}")),
         }),
         "superseded" => Err(failed(match &deployment.superseded_by {
-            Some(newer) => format!("a newer deployment took its place: {newer}"),
-            None => "a newer deployment took its place".to_owned(),
+            Some(newer) => format!("the deployment was superseded by {newer}, which was asked for later"),
+            None => "the deployment was superseded by a newer one".to_owned(),
         })
         .next("windlass deployments")),
         "cancelled" => Err(failed(
@@ -245,8 +245,17 @@ pub fn detached(out: &Output, app: &str, started: &Value) -> Result<(), CliError
     Ok(())
 }
 
+/// Tells what to know before a deployment begins, such as a downtime.
+pub fn warn(out: &Output, started: &Value) {
+    let warnings = started.get("warnings").and_then(Value::as_array);
+    for warning in warnings.into_iter().flatten().filter_map(Value::as_str) {
+        out.warn(&harmless(warning));
+    }
+}
+
 /// Waits for the deployment, or not.
 pub async fn finish(context: &Context<'_>, app: &str, started: &Value, detach: bool) -> Result<(), CliError> {
+    warn(context.out, started);
     if detach {
         return detached(context.out, app, started);
     }

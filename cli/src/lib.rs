@@ -18,6 +18,7 @@ pub mod exit;
 pub mod follow;
 pub mod git;
 pub mod output;
+pub mod process_health;
 pub mod prompt;
 pub mod reference;
 pub mod scale;

@@ -13,6 +13,7 @@ pub struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
     prose: bool,
+    signs: bool,
 }
 
 impl Table {
@@ -22,7 +23,15 @@ impl Table {
             header: header.to_vec(),
             rows: Vec::new(),
             prose: false,
+            signs: false,
         }
+    }
+
+    /// The first column says what becomes of things: `+`, `-`, `~` or `!`.
+    #[must_use]
+    pub fn with_signs(mut self) -> Self {
+        self.signs = true;
+        self
     }
 
     /// The last column is prose and may be wrapped. Everything else stays on one line, so that it can be copied.
@@ -57,7 +66,9 @@ impl Table {
             grid.set_header(self.header.iter().map(Cell::new));
         }
         for row in &self.rows {
-            grid.add_row(row.iter().map(|text| cell(text)));
+            let is_sign = |index| self.signs && index == 0;
+            let cells = row.iter().enumerate();
+            grid.add_row(cells.map(|(index, text)| if is_sign(index) { sign(text) } else { cell(text) }));
         }
         let last = grid.column_count().saturating_sub(1);
         for (index, column) in grid.column_iter_mut().enumerate() {
@@ -75,8 +86,18 @@ fn cell(text: &str) -> Cell {
     let cell = Cell::new(text);
     match text {
         "succeeded" | "live" | "healthy" | "passing" | "done" => cell.fg(Color::Green),
-        "failed" | "crashed" | "unhealthy" | "failing" => cell.fg(Color::Red),
+        "failed" | "crashed" | "crash-looping" | "unhealthy" | "failing" => cell.fg(Color::Red),
         "pending" | "running" | "deploying" | "starting" | "draining" | "deleting" => cell.fg(Color::Yellow),
+        _ => cell,
+    }
+}
+
+fn sign(text: &str) -> Cell {
+    let cell = Cell::new(text);
+    match text {
+        "+" => cell.fg(Color::Green),
+        "-" | "!" => cell.fg(Color::Red),
+        "~" | "?" => cell.fg(Color::Yellow),
         _ => cell,
     }
 }

@@ -31,7 +31,7 @@ pub struct App {
     pub url: String,
     /// Where it is pushed to, as the server sees itself.
     pub git_url: String,
-    /// `new`, `live`, `deploying` or `deleting`.
+    /// Such as `new`, `live` or `deploying`.
     #[serde(default)]
     pub status: String,
     /// Where it is fetched from.
@@ -44,6 +44,18 @@ pub struct App {
     /// Health check.
     #[serde(default)]
     pub health: Value,
+    /// Health checks of other process types.
+    #[serde(default)]
+    pub process_health: Value,
+    /// How a release takes the place of the one before.
+    #[serde(default)]
+    pub strategy: String,
+    /// What is watched afterwards.
+    #[serde(default)]
+    pub watch: Value,
+    /// Process types that end again and again.
+    #[serde(default)]
+    pub crash_loops: Vec<CrashLoop>,
     /// Limits.
     #[serde(default)]
     pub limits: Value,
@@ -57,6 +69,65 @@ pub struct App {
     pub deploy_key: Option<String>,
     /// When it was created.
     pub created_at: Option<DateTime<Utc>>,
+}
+
+impl App {
+    /// Its status for people.
+    pub fn shown_status(&self) -> String {
+        dashed(&self.status)
+    }
+}
+
+/// A word of the API as people write it: `crash-looping`.
+pub fn dashed(word: &str) -> String {
+    word.replace('_', "-")
+}
+
+/// A process type that ends again and again.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CrashLoop {
+    /// The process type.
+    pub process: String,
+    /// The live release.
+    pub release: Option<String>,
+    /// How often within ten minutes.
+    #[serde(default)]
+    pub crashes: u32,
+    /// Why the last time.
+    pub reason: Option<String>,
+    /// The exit code of the last time.
+    pub exit_code: Option<i64>,
+    /// When the last time.
+    pub last_at: Option<DateTime<Utc>>,
+}
+
+impl CrashLoop {
+    /// How often, and why the last time.
+    pub fn why(&self) -> String {
+        let last = why_ended(self.reason.as_deref(), self.exit_code);
+        let last = if last.is_empty() {
+            String::new()
+        } else {
+            format!(", the last: {last}")
+        };
+        format!("ended {} times within 10 min{last}", self.crashes)
+    }
+
+    /// All of it in a line.
+    pub fn told(&self) -> String {
+        format!("{} {}", self.process, self.why())
+    }
+}
+
+/// Why an instance ended. The code is left out where the reason has it.
+pub fn why_ended(reason: Option<&str>, exit_code: Option<i64>) -> String {
+    let code = exit_code.map(|code| format!("code {code}"));
+    let code = code.filter(|code| !reason.is_some_and(|reason| reason.contains(code.as_str())));
+    let parts = reason
+        .map(str::to_owned)
+        .into_iter()
+        .chain(code.map(|code| format!("exit {code}")));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// A deployment.
@@ -91,6 +162,9 @@ pub struct Deployment {
     pub superseded_by: Option<String>,
     /// Where the app answers.
     pub url: Option<String>,
+    /// What to know before it begins.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Its steps, when one deployment is asked for.
     #[serde(default)]
     pub steps: Vec<Step>,
@@ -106,6 +180,27 @@ impl Deployment {
     /// Whether nothing follows.
     pub fn is_over(&self) -> bool {
         !matches!(self.status.as_str(), "pending" | "running")
+    }
+
+    /// Its status for people, with what took its place.
+    pub fn shown_status(&self) -> String {
+        match &self.superseded_by {
+            Some(newer) => format!("{} by {newer}", self.status),
+            None => self.status.clone(),
+        }
+    }
+
+    /// What led to it, in a word.
+    pub fn trigger(&self) -> &str {
+        let tagged = self.trigger.get("type").unwrap_or(&self.trigger);
+        tagged.as_str().unwrap_or("-")
+    }
+
+    /// Why it ended as it did, or why there is one at all.
+    pub fn why(&self) -> &str {
+        let by_itself = self.message.as_deref().filter(|_| self.trigger() == "watch");
+        let failure = self.failure.as_ref().map(|failure| failure.reason.as_str());
+        failure.or(by_itself).unwrap_or_default()
     }
 
     /// The short commit, or `-`.
@@ -177,6 +272,9 @@ pub struct Release {
     pub version: String,
     /// The deployment that made it.
     pub deployment: Option<String>,
+    /// Where that deployment stands.
+    #[serde(default)]
+    pub status: String,
     /// The commit.
     pub commit: Option<String>,
     /// The version of the config vars.
@@ -251,6 +349,126 @@ pub struct Instance {
     pub reason: Option<String>,
     /// When it was made.
     pub created_at: Option<DateTime<Utc>>,
+}
+
+/// What a deployment would change.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Plan {
+    /// The app.
+    #[serde(default)]
+    pub app: String,
+    /// The release that it would make.
+    pub release: String,
+    /// The live release.
+    pub live: Option<String>,
+    /// Where the image would come from.
+    #[serde(default)]
+    pub image: Value,
+    /// Config vars.
+    #[serde(default)]
+    pub config: PlannedConfig,
+    /// Settings.
+    #[serde(default)]
+    pub settings: Vec<PlannedSetting>,
+    /// Process types.
+    #[serde(default)]
+    pub processes: Vec<PlannedProcess>,
+    /// Whether they are guessed.
+    #[serde(default)]
+    pub processes_assumed: bool,
+    /// Routes.
+    #[serde(default)]
+    pub routes: Vec<PlannedRoute>,
+    /// Whether the app would stop answering.
+    pub downtime: PlannedDowntime,
+    /// What to know before.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// Names of config vars.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PlannedConfig {
+    /// New ones.
+    pub added: Vec<String>,
+    /// Those with another value.
+    pub changed: Vec<String>,
+    /// Those that would be gone.
+    pub removed: Vec<String>,
+}
+
+/// A setting that would differ.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlannedSetting {
+    /// Its path.
+    pub field: String,
+    /// What it is.
+    #[serde(default)]
+    pub from: Value,
+    /// What it would be.
+    #[serde(default)]
+    pub to: Value,
+}
+
+/// What would become of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedChange {
+    /// It is new.
+    Added,
+    /// It is other than before.
+    Changed,
+    /// It would be gone.
+    Removed,
+    /// It stays, or a newer server has a word for it.
+    #[serde(other)]
+    Unchanged,
+}
+
+/// What would become of the instances of a process type.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlannedProcess {
+    /// The process type.
+    pub process: String,
+    /// What would become of it.
+    pub change: PlannedChange,
+    /// Instances that would start.
+    #[serde(default)]
+    pub start: u32,
+    /// Instances that would stop.
+    #[serde(default)]
+    pub stop: u32,
+    /// How many run at once, at most.
+    #[serde(default)]
+    pub at_most: u32,
+}
+
+/// What would become of a route.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlannedRoute {
+    /// The host.
+    pub host: String,
+    /// The path.
+    #[serde(default)]
+    pub path: String,
+    /// The process type that serves it.
+    #[serde(default)]
+    pub process: String,
+    /// What would become of it.
+    pub change: PlannedChange,
+}
+
+/// Whether the app would stop answering.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlannedDowntime {
+    /// `none`, `yes` or `not_judged`.
+    pub expected: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// For how long, about.
+    pub seconds: Option<u32>,
 }
 
 /// A token.
@@ -328,6 +546,17 @@ mod tests {
         assert_eq!(line(json!({"shell": "node ."})), "node .");
         assert_eq!(line(json!({"exec": ["node", "."]})), "node .");
         assert_eq!(line(Value::Null), "(the image's own command)");
+    }
+
+    #[test]
+    fn an_exit_code_is_told_once() {
+        assert_eq!(why_ended(Some("exited with code 1"), Some(1)), "exited with code 1");
+        assert_eq!(
+            why_ended(Some("out of memory"), Some(137)),
+            "out of memory, exit code 137"
+        );
+        assert_eq!(why_ended(None, Some(2)), "exit code 2");
+        assert_eq!(why_ended(None, None), "");
     }
 
     #[test]

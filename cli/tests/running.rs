@@ -136,7 +136,8 @@ fn scaling_counts_from_what_is_there_and_prints_a_line_to_paste_back() {
 #[test]
 fn instances_are_listed_and_restarted() {
     let fake = Fake::start();
-    fake.get("/apps/shop/instances", &json!({"items": [answers::instance("web.1")]}))
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop/instances", &json!({"items": [answers::instance("web.1")]}))
         .on("POST /apps/shop/restart", Answer::json(202, &formation(1)));
     assert_eq!(
         json(&fake.run(&["ps", "-a", "shop", "--json"]).code(0))[0]["name"],

@@ -1,7 +1,9 @@
 //! `windlass apps …`
 
 use clap::{Args, Subcommand, ValueEnum};
-use windlass_domain::{AppName, BranchName, ConfigKey, RepoUrl};
+use windlass_domain::{AppName, BranchName, ConfigKey, ProcessType, RepoUrl, StatusSet};
+
+use crate::process_health::ProcessHealth;
 
 use super::values::{parse_cores, parse_millis, parse_pair, parse_seconds, parse_size};
 
@@ -22,7 +24,7 @@ pub enum AppsCommand {
     },
     /// Change settings of an app; they take effect with its next deployment
     #[command(
-        after_help = "Examples:\n  windlass apps update --health-path /healthz --memory 1GiB\n  windlass apps update --reset health-path --reset target"
+        after_help = "Examples:\n  windlass apps update --health-path /healthz --memory 1GiB\n  windlass apps update --strategy recreate --watch-seconds 0\n  windlass apps update --process-health worker:port=9000,path=/up\n  windlass apps update --reset health-path --reset target"
     )]
     Update(Box<UpdateApp>),
     /// Destroy an app with its instances, images, config and repository
@@ -85,15 +87,9 @@ pub struct SettingFlags {
     /// The port that `web` listens on and finds in PORT [default: the one that the image exposes, or 8080]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// The path that answers 200 to 399 when an instance is ready [default: a TCP connection is enough]
-    #[arg(long, value_name = "PATH")]
-    pub health_path: Option<String>,
-    /// How long one attempt of the health check may take, in milliseconds or such as 2s [default: 2000]
-    #[arg(long, value_name = "TIME", value_parser = parse_millis)]
-    pub health_timeout: Option<u32>,
-    /// Seconds that a new instance has to become ready [default: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
-    pub health_deadline: Option<u32>,
+    /// How its instances show that they are ready.
+    #[command(flatten)]
+    pub health: HealthFlags,
     /// How it is built.
     #[command(flatten)]
     pub build: BuildFlags,
@@ -109,6 +105,80 @@ pub struct SettingFlags {
     /// Seconds that an instance gets to finish its requests [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub drain_seconds: Option<u32>,
+    /// How a release takes the place of the one before.
+    #[command(flatten)]
+    pub takeover: TakeoverFlags,
+}
+
+/// How instances show that they are ready, and later that they still live.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HealthFlags {
+    /// The path that answers when an instance of `web` is ready [default: a TCP connection is enough]
+    #[arg(long, value_name = "PATH")]
+    pub health_path: Option<String>,
+    /// The statuses that count as healthy, such as 200-399,404 [default: 200-399]
+    #[arg(long, value_name = "STATUSES")]
+    pub health_status: Option<StatusSet>,
+    /// Seconds between two checks of a healthy instance; 0: it is not checked again [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub health_interval: Option<u32>,
+    /// How long one check may take, in milliseconds or such as 2s [default: 2000]
+    #[arg(long, value_name = "TIME", value_parser = parse_millis)]
+    pub health_timeout: Option<u32>,
+    /// Checks in a row that must fail before a healthy instance is replaced [default: 3]
+    #[arg(long, value_name = "NUMBER")]
+    pub health_retries: Option<u32>,
+    /// Seconds that a new instance has to become ready [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub health_deadline: Option<u32>,
+    /// The health check of another process type, with port, path, status, interval, timeout, retries and deadline (may be repeated)
+    #[arg(long, value_name = "TYPE:KEY=VALUE,…")]
+    pub process_health: Vec<ProcessHealth>,
+    /// Remove the health check of a process type: its instances are healthy while they run (may be repeated)
+    #[arg(long, value_name = "TYPE")]
+    pub no_process_health: Vec<ProcessType>,
+}
+
+/// How a release takes the place of the one before, and what is watched afterwards.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TakeoverFlags {
+    /// How new instances take the place of old ones [default: rolling]
+    #[arg(long, value_enum)]
+    pub strategy: Option<StrategyKind>,
+    /// Seconds that a new release is watched and rolled back if it does badly; 0: not at all [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub watch_seconds: Option<u32>,
+    /// So many ends of its instances roll it back [default: 2]
+    #[arg(long, value_name = "NUMBER")]
+    pub watch_crashes: Option<u32>,
+    /// So many answers of a hundred with status 500 or more roll it back [default: 50]
+    #[arg(long, value_name = "PERCENT")]
+    pub watch_error_percent: Option<u32>,
+    /// Answers before their statuses are judged [default: 20]
+    #[arg(long, value_name = "NUMBER")]
+    pub watch_min_requests: Option<u32>,
+}
+
+/// How new instances take the place of old ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StrategyKind {
+    /// A few at a time, never fewer than wanted.
+    Rolling,
+    /// All new ones beside all old ones.
+    BlueGreen,
+    /// All old ones end before the first new one starts: there is a downtime.
+    Recreate,
+}
+
+impl StrategyKind {
+    /// The word in the API.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rolling => "rolling",
+            Self::BlueGreen => "blue_green",
+            Self::Recreate => "recreate",
+        }
+    }
 }
 
 /// How an app is built.
@@ -187,10 +257,18 @@ pub enum Setting {
     BuildTimeout,
     /// A TCP connection is enough.
     HealthPath,
+    /// 200 to 399.
+    HealthStatus,
+    /// 10 seconds.
+    HealthInterval,
     /// 2 seconds.
     HealthTimeout,
+    /// 3.
+    HealthRetries,
     /// 60 seconds.
     HealthDeadline,
+    /// None: instances of other process types are healthy while they run.
+    ProcessHealth,
     /// 512 MiB.
     Memory,
     /// One core.
@@ -201,6 +279,16 @@ pub enum Setting {
     Port,
     /// 30 seconds.
     DrainSeconds,
+    /// Rolling.
+    Strategy,
+    /// 60 seconds.
+    WatchSeconds,
+    /// 2.
+    WatchCrashes,
+    /// 50.
+    WatchErrorPercent,
+    /// 20.
+    WatchMinRequests,
 }
 
 impl Setting {
@@ -218,13 +306,22 @@ impl Setting {
             Self::Submodules => (Some("build"), "submodules"),
             Self::BuildTimeout => (Some("build"), "timeout_seconds"),
             Self::HealthPath => (Some("health"), "path"),
+            Self::HealthStatus => (Some("health"), "status"),
+            Self::HealthInterval => (Some("health"), "interval_seconds"),
             Self::HealthTimeout => (Some("health"), "timeout_ms"),
+            Self::HealthRetries => (Some("health"), "retries"),
             Self::HealthDeadline => (Some("health"), "deadline_seconds"),
+            Self::ProcessHealth => (None, "process_health"),
             Self::Memory => (Some("limits"), "memory_bytes"),
             Self::Cpu => (Some("limits"), "cpu_millis"),
             Self::Pids => (Some("limits"), "pids"),
             Self::Port => (None, "port"),
             Self::DrainSeconds => (None, "drain_seconds"),
+            Self::Strategy => (None, "strategy"),
+            Self::WatchSeconds => (Some("watch"), "seconds"),
+            Self::WatchCrashes => (Some("watch"), "crashes"),
+            Self::WatchErrorPercent => (Some("watch"), "error_percent"),
+            Self::WatchMinRequests => (Some("watch"), "min_requests"),
         }
     }
 }

@@ -30,6 +30,30 @@ pub struct Deploy {
     pub force: bool,
 }
 
+/// `windlass plan`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It takes what `windlass deploy` takes, and compares with what is live: config
+vars, settings, instances, routes, and whether the app would stop answering.
+Nothing is deployed, pushed or recorded.
+
+Examples:
+  windlass plan                    this directory's commit
+  windlass plan --ref v1.2         a ref of the app's repository
+  windlass plan --rollback         going back to the release before
+  windlass plan --rollback v3")]
+pub struct Plan {
+    /// The app's git repository, as for `windlass deploy`; another one would become the app's first
+    #[arg(value_name = "REPO_URL")]
+    pub repo_url: Option<RepoUrl>,
+    /// A branch, tag or commit of the app's repository
+    #[arg(long = "ref", visible_alias = "git", value_name = "REF")]
+    pub reference: Option<GitRef>,
+    /// Going back to this release; without a version, to the one before the live one
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, conflicts_with_all = ["repo_url", "reference"])]
+    pub rollback: Option<Option<ReleaseVersion>>,
+}
+
 /// What to do with deployments.
 #[derive(Debug, Subcommand)]
 pub enum DeploymentsCommand {

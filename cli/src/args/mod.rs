@@ -4,14 +4,14 @@ pub mod access;
 pub mod apps;
 pub mod deployments;
 pub mod running;
-mod values;
+pub(crate) mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_domain::AppName;
 
 pub use access::{ContextCommand, GitCommand, Login, TokensCommand, WebhookCommand};
 pub use apps::{AppsCommand, BuildFlags, CreateApp, DestroyApp, Setting, UpdateApp};
-pub use deployments::{Deploy, DeploymentsCommand, ReleasesCommand};
+pub use deployments::{Deploy, DeploymentsCommand, Plan, ReleasesCommand};
 pub use running::{ConfigCommand, Logs, PsCommand, SetConfig};
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,7 @@ Examples:
   windlass logs -t               follow its log
   windlass config set KEY=value  set a config var, and deploy the change
   windlass ps scale web=3        run three instances of `web`
+  windlass plan                  what would deploying change?
   windlass rollback              go back to the release before
 
 `noun:verb` works too: `windlass config:set KEY=value`.
@@ -98,6 +99,8 @@ pub enum Command {
     },
     /// Deploy this directory's commit, a ref of the app's repository, or another repository
     Deploy(Deploy),
+    /// Show what a deployment would change, without making it
+    Plan(Plan),
     /// List, show, follow and cancel deployments
     Deployments {
         /// How many to list [default: 20]

@@ -1,7 +1,7 @@
 //! Values as they are typed: sizes, cores, times and pairs.
 
 /// `512MiB`, `1GiB`, `512M`, or a number of bytes.
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -21,7 +21,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Cores as thousandths of a core.
-pub(super) fn parse_cores(text: &str) -> Result<u32, String> {
+pub(crate) fn parse_cores(text: &str) -> Result<u32, String> {
     match text.parse::<f64>() {
         #[expect(
             clippy::cast_possible_truncation,
@@ -34,14 +34,14 @@ pub(super) fn parse_cores(text: &str) -> Result<u32, String> {
 }
 
 /// Milliseconds: a number of them, or `500ms`, `2s`, `1m`.
-pub(super) fn parse_millis(text: &str) -> Result<u32, String> {
+pub(crate) fn parse_millis(text: &str) -> Result<u32, String> {
     time(text, 1)
         .and_then(|millis| u32::try_from(millis).ok())
         .ok_or_else(|| "use a number of milliseconds, or a time such as 500ms or 2s".to_owned())
 }
 
 /// Seconds: a number of them, or `90s`, `45m`, `1h`.
-pub(super) fn parse_seconds(text: &str) -> Result<u32, String> {
+pub(crate) fn parse_seconds(text: &str) -> Result<u32, String> {
     time(text, 1000)
         .filter(|millis| millis % 1000 == 0)
         .and_then(|millis| u32::try_from(millis / 1000).ok())
@@ -63,7 +63,7 @@ fn time(text: &str, bare: u64) -> Option<u64> {
 }
 
 /// `KEY=VALUE`.
-pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),

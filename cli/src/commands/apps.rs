@@ -6,7 +6,10 @@ use windlass_domain::AppName;
 
 use super::{destroy, remote};
 use crate::{
-    args::{AppsCommand, BuildFlags, CreateApp, Setting, UpdateApp, apps::SettingFlags},
+    args::{
+        AppsCommand, BuildFlags, CreateApp, Setting, UpdateApp,
+        apps::{HealthFlags, SettingFlags, TakeoverFlags},
+    },
     context::Context,
     error::CliError,
     git,
@@ -44,7 +47,12 @@ async fn list(context: &Context<'_>) -> Result<(), CliError> {
     }
     let mut table = Table::new(&["NAME", "STATUS", "RELEASE", "URL"]);
     for app in view::read_all::<App>(&items)? {
-        table.row([&app.name, &app.status, app.release.as_deref().unwrap_or("-"), &app.url]);
+        table.row([
+            &app.name,
+            &app.shown_status(),
+            app.release.as_deref().unwrap_or("-"),
+            &app.url,
+        ]);
     }
     table.print(out)
 }
@@ -120,13 +128,14 @@ fn facts(app: &App) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("Name", app.name.clone()),
         ("URL", app.url.clone()),
-        ("Status", app.status.clone()),
+        ("Status", app.shown_status()),
         ("Release", or_dash(&app.release)),
         ("Git", app.git_url.clone()),
         ("Repository", or_dash(&app.repo_url)),
         ("Branch", app.branch.clone()),
         ("Build", brief(&app.build)),
         ("Health", brief(&app.health)),
+        ("Process health", per_process(&app.process_health)),
         ("Limits", limits(&app.limits)),
         (
             "Port",
@@ -134,8 +143,15 @@ fn facts(app: &App) -> Vec<(&'static str, String)> {
                 .map_or_else(|| "from the image, or 8080".to_owned(), |port| port.to_string()),
         ),
         ("Drain", format!("{} s", app.drain_seconds.unwrap_or_default())),
+        ("Strategy", view::dashed(&app.strategy)),
+        ("Watch", brief(&app.watch)),
         ("Created", time::since(app.created_at)),
     ];
+    rows.extend(
+        app.crash_loops
+            .iter()
+            .map(|crash_loop| ("Crash loop", crash_loop.told())),
+    );
     if let Some(key) = &app.deploy_key {
         rows.push(("Deploy key", key.clone()));
     }
@@ -163,6 +179,19 @@ fn brief(settings: &Value) -> String {
     }
 }
 
+/// `worker: port=9000, path=/up`, one after the other.
+fn per_process(checks: &Value) -> String {
+    let checks = checks.as_object().into_iter().flatten();
+    let told: Vec<String> = checks
+        .map(|(process, check)| format!("{process}: {}", brief(check)))
+        .collect();
+    if told.is_empty() {
+        "-".to_owned()
+    } else {
+        told.join("; ")
+    }
+}
+
 fn limits(limits: &Value) -> String {
     let number = |key: &str| limits.get(key).and_then(Value::as_u64).unwrap_or_default();
     let (mebibytes, cores) = (number("memory_bytes") >> 20, number("cpu_millis"));
@@ -180,6 +209,10 @@ async fn update(context: &Context<'_>, update: &UpdateApp) -> Result<(), CliErro
     let mut changes = changes(&update.settings);
     for setting in &update.reset {
         changes.set(setting.field(), Value::Null);
+    }
+    let process_health = update.settings.health.no_process_health.iter();
+    for process in process_health {
+        changes.set((Some("process_health"), process.as_str()), Value::Null);
     }
     if changes.0.is_empty() {
         return Err(CliError::usage("nothing to change").next("windlass help apps update"));
@@ -260,14 +293,40 @@ fn changes(flags: &SettingFlags) -> Changes {
     set(Setting::Branch, flags.branch.as_ref().map(|branch| json!(branch)));
     set(Setting::Port, flags.port.map(Value::from));
     set(Setting::DrainSeconds, flags.drain_seconds.map(Value::from));
-    set(Setting::HealthPath, flags.health_path.as_deref().map(Value::from));
-    set(Setting::HealthTimeout, flags.health_timeout.map(Value::from));
-    set(Setting::HealthDeadline, flags.health_deadline.map(Value::from));
     set(Setting::Pids, flags.pids.map(Value::from));
     set(Setting::Memory, flags.memory.map(Value::from));
     set(Setting::Cpu, flags.cpu.map(Value::from));
+    health_changes(&flags.health, &mut set);
+    takeover_changes(&flags.takeover, &mut set);
     build_changes(&flags.build, set);
+    for check in &flags.health.process_health {
+        let field = (Some("process_health"), check.process.as_str());
+        changes.set(field, Value::Object(check.changes.clone()));
+    }
     changes
+}
+
+fn health_changes(health: &HealthFlags, set: &mut impl FnMut(Setting, Option<Value>)) {
+    set(Setting::HealthPath, health.health_path.as_deref().map(Value::from));
+    set(
+        Setting::HealthStatus,
+        health.health_status.as_ref().map(|set| json!(set)),
+    );
+    set(Setting::HealthInterval, health.health_interval.map(Value::from));
+    set(Setting::HealthTimeout, health.health_timeout.map(Value::from));
+    set(Setting::HealthRetries, health.health_retries.map(Value::from));
+    set(Setting::HealthDeadline, health.health_deadline.map(Value::from));
+}
+
+fn takeover_changes(takeover: &TakeoverFlags, set: &mut impl FnMut(Setting, Option<Value>)) {
+    set(Setting::Strategy, takeover.strategy.map(|kind| kind.word().into()));
+    set(Setting::WatchSeconds, takeover.watch_seconds.map(Value::from));
+    set(Setting::WatchCrashes, takeover.watch_crashes.map(Value::from));
+    set(
+        Setting::WatchErrorPercent,
+        takeover.watch_error_percent.map(Value::from),
+    );
+    set(Setting::WatchMinRequests, takeover.watch_min_requests.map(Value::from));
 }
 
 fn build_changes(build: &BuildFlags, mut set: impl FnMut(Setting, Option<Value>)) {
@@ -292,7 +351,10 @@ mod tests {
     fn flags_become_the_fields_that_they_name_and_no_others() {
         let flags = SettingFlags {
             port: Some(3000),
-            health_path: Some("/healthz".to_owned()),
+            health: HealthFlags {
+                health_path: Some("/healthz".to_owned()),
+                ..HealthFlags::default()
+            },
             ..SettingFlags::default()
         };
         let mut changes = changes(&flags);

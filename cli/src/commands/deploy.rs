@@ -107,7 +107,7 @@ async fn deploy_head(context: &Context<'_>, app: &App, name: &AppName, deploy: &
 }
 
 /// The commit to push, with a warning for what is not in it.
-fn head(context: &Context<'_>) -> Result<String, CliError> {
+pub fn head(context: &Context<'_>) -> Result<String, CliError> {
     let (out, directory) = (context.out, &context.directory);
     if !git::in_work_tree(directory) {
         return Err(

@@ -42,7 +42,7 @@ async fn list(context: &Context<'_>, app: &AppName, limit: usize) -> Result<(), 
         out.next(&format!("windlass deploy -a {app}"));
         return Ok(());
     }
-    let mut table = Table::new(&["ID", "STATUS", "COMMIT", "RELEASE", "CREATED"]);
+    let mut table = Table::new(&["ID", "STATUS", "COMMIT", "RELEASE", "CREATED", "TRIGGER", "WHY"]).with_prose();
     for deployment in view::read_all::<Deployment>(&items)? {
         table.row([
             &deployment.id,
@@ -50,9 +50,18 @@ async fn list(context: &Context<'_>, app: &AppName, limit: usize) -> Result<(), 
             &deployment.short_commit(),
             deployment.release.as_deref().unwrap_or("-"),
             &time::since(deployment.created_at),
+            deployment.trigger(),
+            &why(&deployment),
         ]);
     }
     table.print(out)
+}
+
+fn why(deployment: &Deployment) -> String {
+    match &deployment.superseded_by {
+        Some(_) => deployment.shown_status(),
+        None => deployment.why().to_owned(),
+    }
 }
 
 /// The id that was given, or that of the newest deployment.
@@ -105,7 +114,6 @@ fn facts(deployment: &Deployment) -> Vec<(&'static str, String)> {
         ("Step", deployment.step.clone()),
         ("Release", deployment.release.clone()),
         ("URL", deployment.url.clone()),
-        ("Replaced by", deployment.superseded_by.clone()),
         ("Created", Some(time::since(deployment.created_at))),
         ("Took", Some(time::took(deployment.started_at, deployment.finished_at))),
         (
@@ -113,7 +121,7 @@ fn facts(deployment: &Deployment) -> Vec<(&'static str, String)> {
             deployment.failure.as_ref().map(|failure| failure.reason.clone()),
         ),
     ];
-    let mut rows = vec![("ID", deployment.id.clone()), ("Status", deployment.status.clone())];
+    let mut rows = vec![("ID", deployment.id.clone()), ("Status", deployment.shown_status())];
     rows.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
     if let Some(failure) = &deployment.failure {
         rows.extend(failure.evidence.iter().map(|line| ("", line.clone())));
@@ -123,13 +131,18 @@ fn facts(deployment: &Deployment) -> Vec<(&'static str, String)> {
 }
 
 fn steps(context: &Context<'_>, deployment: &Deployment) -> Result<(), CliError> {
-    let mut table = Table::new(&["STEP", "OUTCOME", "TOOK", "ATTEMPT"]);
+    let mut table = Table::new(&["STEP", "OUTCOME", "TOOK", "ATTEMPT", "BEGAN AFTER"]);
     for step in &deployment.steps {
+        let waited = step.started_at.filter(|_| deployment.created_at.is_some());
         table.row([
             &step.step,
             step.outcome.as_deref().unwrap_or("running"),
             &time::took(step.started_at, step.finished_at),
             &step.attempt.to_string(),
+            &waited.map_or_else(
+                || "-".to_owned(),
+                |began| time::took(deployment.created_at, Some(began)),
+            ),
         ]);
     }
     table.print(context.out)

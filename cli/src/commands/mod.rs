@@ -8,6 +8,7 @@ mod deploy;
 mod deployments;
 mod destroy;
 mod logs;
+mod plan;
 mod program;
 mod ps;
 mod push;
@@ -35,6 +36,7 @@ pub async fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Cli
         Command::Context { command } => contexts::run(context, command),
         Command::Apps { command } => apps::run(context, command).await,
         Command::Deploy(deploy) => deploy::run(context, &deploy).await,
+        Command::Plan(plan) => plan::run(context, &plan).await,
         Command::Deployments { limit, command } => {
             let command = or_list(command, limit, |limit| DeploymentsCommand::List { limit })?;
             deployments::run(context, command).await

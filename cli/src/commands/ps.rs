@@ -15,7 +15,7 @@ use crate::{
     scale::{self, ScaleChange},
     table::Table,
     time,
-    view::{self, Instance, Process},
+    view::{self, App, CrashLoop, Instance, Process},
 };
 
 pub async fn run(context: &Context<'_>, command: Option<PsCommand>) -> Result<(), CliError> {
@@ -33,39 +33,55 @@ async fn list(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
     let client = context.client()?;
     let busy = out.spinner("asking for the instances");
     let items = take_items(&mut client.get(&["apps", app.as_str(), "instances"]).await?);
-    drop(busy);
     if out.json {
         return out.json(&Value::Array(items));
     }
+    let shown: App = view::read(&client.get(&["apps", app.as_str()]).await?)?;
+    drop(busy);
     if items.is_empty() {
         out.note(&format!("{app} has no instances."));
         out.next(&format!("windlass status -a {app}"));
         return Ok(());
     }
-    instances(&items)?.print(out)
+    instances(&items, &shown.crash_loops)?.print(out)?;
+    if let Some(first) = shown.crash_loops.first() {
+        out.next(&format!("windlass logs -p {} -a {app}", first.process));
+    }
+    Ok(())
 }
 
-/// The instances as a table: what runs, and what ended by itself. What was stopped on purpose is history; `--json` has it.
-pub fn instances(items: &[Value]) -> Result<Table, CliError> {
+/// The instances as a table: what runs, and what ended by itself. What was stopped on purpose is history; `--json` has it. Of a
+/// process type that ends again and again there is one line instead of one for each end.
+pub fn instances(items: &[Value], crash_loops: &[CrashLoop]) -> Result<Table, CliError> {
     let mut table = Table::new(&["NAME", "STATE", "HEALTH", "RELEASE", "SINCE", "WHY"]).with_prose();
+    for crash_loop in crash_loops {
+        table.row([
+            &crash_loop.process,
+            "crash-looping",
+            "-",
+            crash_loop.release.as_deref().unwrap_or("-"),
+            &time::since(crash_loop.last_at),
+            &crash_loop.why(),
+        ]);
+    }
+    let told_above = |instance: &Instance| {
+        let of_it =
+            |crash_loop: &CrashLoop| crash_loop.process == instance.process && crash_loop.release == instance.release;
+        instance.state == "crashed" && crash_loops.iter().any(of_it)
+    };
     let instances = view::read_all::<Instance>(items)?;
-    for instance in instances.iter().filter(|instance| instance.state != "stopped") {
+    let shown = instances.iter().filter(|instance| instance.state != "stopped");
+    for instance in shown.filter(|instance| !told_above(instance)) {
         table.row([
             &instance.name,
             &instance.state,
             instance.health.as_deref().unwrap_or("-"),
             instance.release.as_deref().unwrap_or("-"),
             &time::since(instance.created_at),
-            &why(instance),
+            &view::why_ended(instance.reason.as_deref(), instance.exit_code),
         ]);
     }
     Ok(table)
-}
-
-fn why(instance: &Instance) -> String {
-    let exit = instance.exit_code.map(|code| format!("exit code {code}"));
-    let parts: Vec<String> = instance.reason.clone().into_iter().chain(exit).collect();
-    parts.join(", ")
 }
 
 async fn read_formation(client: &Client, app: &AppName) -> Result<Vec<Value>, CliError> {

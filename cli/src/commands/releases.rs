@@ -53,11 +53,13 @@ async fn list(context: &Context<'_>, app: &AppName, limit: usize) -> Result<(), 
     table.print(out)
 }
 
-const fn status(release: &Release) -> &'static str {
-    match (release.live, release.image_available) {
-        (true, _) => "live",
-        (false, true) => "-",
-        (false, false) => "image gone",
+/// What matters of a release: whether it serves, never did, or can no longer be gone back to.
+fn status(release: &Release) -> &str {
+    match (release.live, release.status.as_str(), release.image_available) {
+        (true, ..) => "live",
+        (false, "" | "succeeded", true) => "-",
+        (false, "" | "succeeded", false) => "image gone",
+        (false, other, _) => other,
     }
 }
 

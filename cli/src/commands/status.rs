@@ -29,13 +29,18 @@ pub async fn run(context: &Context<'_>) -> Result<(), CliError> {
     let app: App = view::read(&answer)?;
     let mut rows = vec![
         ("App", app.name.clone()),
-        ("Status", app.status.clone()),
+        ("Status", app.shown_status()),
         ("URL", app.url.clone()),
         ("Release", app.release.clone().unwrap_or_else(|| "-".to_owned())),
     ];
     if let Some(newest) = &newest {
         rows.push(("Deployment", deployment(newest)?));
     }
+    rows.extend(
+        app.crash_loops
+            .iter()
+            .map(|crash_loop| ("Crash loop", crash_loop.told())),
+    );
     table::facts(out, &rows)?;
     if instances.is_empty() {
         if newest.is_none() {
@@ -44,7 +49,7 @@ pub async fn run(context: &Context<'_>) -> Result<(), CliError> {
         return Ok(());
     }
     out.data("")?;
-    ps::instances(&instances)?.print(out)
+    ps::instances(&instances, &app.crash_loops)?.print(out)
 }
 
 fn deployment(newest: &Value) -> Result<String, CliError> {
@@ -57,7 +62,7 @@ fn deployment(newest: &Value) -> Result<String, CliError> {
         .map(|failure| format!(": {}", failure.reason));
     Ok(format!(
         "{}{step}{}, {}, {}",
-        deployment.status,
+        deployment.shown_status(),
         reason.unwrap_or_default(),
         deployment.short_commit(),
         time::since(deployment.created_at)

@@ -25,7 +25,10 @@ pub fn app(name: &str) -> Value {
         "git_url": format!("https://windlass.example.com/git/{name}.git"), "status": "live", "repo_url": null, "branch": "main",
         "build": {"builder": "auto", "dockerfile": null, "context": null, "target": null, "args": {"A": "1"},
                   "config_args": [], "submodules": false, "timeout_seconds": 1800},
-        "health": {"path": null, "timeout_ms": 2000, "deadline_seconds": 60},
+        "health": {"path": null, "status": "200-399", "port": null, "interval_seconds": 10, "timeout_ms": 2000, "retries": 3,
+                   "deadline_seconds": 60},
+        "process_health": {}, "strategy": "rolling",
+        "watch": {"seconds": 60, "crashes": 2, "error_percent": 50, "min_requests": 20}, "crash_loops": [],
         "limits": {"memory_bytes": 536_870_912, "cpu_millis": 1000, "pids": 512},
         "port": null, "drain_seconds": 30, "release": "v3", "deploy_key": "ssh-ed25519 AAAA windlass",
         "created_at": "2026-11-20T10:00:00Z", "updated_at": "2026-11-20T10:00:00Z"
@@ -46,7 +49,8 @@ pub fn deployment(status: &str) -> Value {
 }
 
 pub fn release(number: u32, live: bool) -> Value {
-    json!({"version": format!("v{number}"), "number": number, "deployment": DEPLOYMENT, "image": "windlass/shop:x",
+    json!({"version": format!("v{number}"), "number": number, "deployment": DEPLOYMENT, "status": "succeeded",
+           "image": "windlass/shop:x",
            "commit": "0123456789abcdef0123456789abcdef01234567", "config_version": 1,
            "processes": [{"process": "web", "command": {"shell": "node server.js"}}], "description": "first", "live": live,
            "image_available": true, "created_at": "2026-11-21T10:00:00Z"})

@@ -170,6 +170,10 @@ impl Fake {
     }
 
     /// `windlass` in the working directory, with nothing of the user's environment.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what is taken out of the environment has to be seen"
+    )]
     pub fn bare_command(&self, args: &[&str]) -> assert_cmd::Command {
         let mut command = assert_cmd::Command::cargo_bin("windlass").unwrap();
         for (key, _) in std::env::vars_os() {
