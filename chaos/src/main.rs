@@ -6,10 +6,28 @@ use std::{
 };
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use windlass_chaos::{args::Args, report::table, scenario};
 
 #[tokio::main(worker_threads = 4)]
 async fn main() -> ExitCode {
+    // What is under way is dropped with the runtime, and clears away what it made.
+    tokio::select! {
+        code = prove() => code,
+        () = interrupted() => ExitCode::from(130),
+    }
+}
+
+async fn interrupted() {
+    let mut term = signal(SignalKind::terminate()).expect("signals can be heard");
+    let mut int = signal(SignalKind::interrupt()).expect("signals can be heard");
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+async fn prove() -> ExitCode {
     let args = Args::parse();
     let by_clock = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -41,6 +41,8 @@ pub struct Setup {
 /// The stage. Fields are dropped in this order: first the engine, then what it stands on.
 #[derive(Debug)]
 pub struct Stage {
+    /// A second engine on the same database; visitors then come through its router.
+    pub second: Option<Engine>,
     /// The engine.
     pub engine: Engine,
     /// Between the engine and Postgres, unless that is the embedded one.
@@ -58,6 +60,8 @@ pub struct Stage {
     /// The apps under test.
     pub sites: Vec<Site>,
     untouched: BTreeMap<String, Vec<String>>,
+    /// What was found already: it is told once.
+    known: std::sync::Mutex<Vec<Violation>>,
     load: Option<Load>,
 }
 
@@ -103,6 +107,7 @@ impl Stage {
             .unwrap_or_default();
         Self {
             engine: Engine::start_with(options).await,
+            second: None,
             postgres_proxy,
             docker_proxy,
             postgres,
@@ -111,6 +116,7 @@ impl Stage {
             eye: DockerEye { host: setup.docker },
             sites: Vec::new(),
             untouched: BTreeMap::new(),
+            known: std::sync::Mutex::default(),
             load: None,
         }
     }
@@ -134,7 +140,7 @@ impl Stage {
     /// When the world cannot be looked at.
     pub async fn leave_alone(&mut self, site: usize) {
         let name = self.sites[site].app.name().to_owned();
-        let world = World::look(&self.engine, &self.eye)
+        let world = World::look(&self.engine, self.front(), &self.eye)
             .await
             .expect("the world can be looked at");
         let id = &world.rows.app(&name).expect("the app is there").id;
@@ -150,7 +156,12 @@ impl Stage {
     /// Lets visitors come to all apps.
     pub fn open(&mut self, visits: Visits, seed: u64) {
         let apps = self.sites.iter().map(|site| site.app.name().to_owned()).collect();
-        self.load = Some(Load::start(self.engine.router(), apps, visits, seed));
+        self.load = Some(Load::start(self.front().router(), apps, visits, seed));
+    }
+
+    /// The engine through whose router visitors come.
+    pub fn front(&self) -> &Engine {
+        self.second.as_ref().unwrap_or(&self.engine)
     }
 
     /// The visitors, if any come.
@@ -181,8 +192,10 @@ impl Stage {
         let start = Instant::now();
         loop {
             let (violations, world) = self.judge(expected).await;
+            let violations = self.unknown(violations);
             let took = start.elapsed();
             if violations.is_empty() || took > patience {
+                self.known.lock().unwrap().extend(violations.iter().cloned());
                 return Settled {
                     took,
                     violations,
@@ -193,8 +206,15 @@ impl Stage {
         }
     }
 
+    /// What was not told before.
+    fn unknown(&self, mut violations: Vec<Violation>) -> Vec<Violation> {
+        let known = self.known.lock().unwrap();
+        violations.retain(|violation| !known.contains(violation));
+        violations
+    }
+
     async fn judge(&self, expected: &Expected) -> (Vec<Violation>, World) {
-        match World::look(&self.engine, &self.eye).await {
+        match World::look(&self.engine, self.front(), &self.eye).await {
             Ok(world) => (check(&self.history.all(), expected, &world), world),
             Err(error) => {
                 let violation = Violation::new("I3", format!("the world cannot be looked at: {error:#}"));

@@ -1,6 +1,13 @@
 //! The scenarios: each sets up a stage, injects one class of faults on a schedule, and tallies what it found.
 
+pub mod bad_apps;
+pub mod disk;
+pub mod dockerd;
+pub mod failing;
 pub mod kill;
+pub mod postgres;
+pub mod stopped;
+pub mod under_load;
 
 use std::{
     path::PathBuf,
@@ -75,9 +82,22 @@ pub fn tell(tally: &Tally, what: &str) {
 type Play = for<'a> fn(&'a Run) -> Pin<Box<dyn Future<Output = Tally> + Send + 'a>>;
 
 /// All scenarios, in the order in which they find most faults soonest.
-pub const ALL: [(&str, Play); 2] = [
+pub const ALL: [(&str, Play); 15] = [
     ("kill-boundaries", |run| Box::pin(kill::boundaries(run))),
     ("kill-random", |run| Box::pin(kill::random(run))),
+    ("docker-fails", |run| Box::pin(failing::docker(run))),
+    ("commit-fails", |run| Box::pin(failing::commits(run))),
+    ("stopped", |run| Box::pin(stopped::play(run))),
+    ("postgres-embedded", |run| Box::pin(postgres::embedded(run))),
+    ("postgres-outer", |run| Box::pin(postgres::outer(run))),
+    ("dockerd-killed", |run| Box::pin(dockerd::without_live_restore(run))),
+    ("dockerd-live-restore", |run| Box::pin(dockerd::with_live_restore(run))),
+    ("deploys", |run| Box::pin(under_load::deploys(run))),
+    ("replaced", |run| Box::pin(under_load::replaced(run))),
+    ("router-killed", |run| Box::pin(under_load::router_killed(run))),
+    ("restarts", |run| Box::pin(under_load::restarts(run))),
+    ("bad-apps", |run| Box::pin(bad_apps::play(run))),
+    ("disk", |run| Box::pin(disk::full(run))),
 ];
 
 /// Plays the scenarios whose names hold one of these words, or all. One that breaks off is a violation of its own, and the next one goes
@@ -89,7 +109,12 @@ pub async fn play(run: &Run, words: &[String]) -> Vec<Tally> {
             continue;
         }
         let own = run.clone();
-        let played = tokio::spawn(async move { play(&own).await }).await;
+        // Ends with this future, so that a run that is interrupted clears away what it made.
+        let mut playing = tokio::task::JoinSet::new();
+        playing.spawn(async move { play(&own).await });
+        let Some(played) = playing.join_next().await else {
+            continue;
+        };
         tallies.push(played.unwrap_or_else(|error| {
             let mut broken = Tally::new(name);
             broken.broke("the whole", [Violation::new("broken off", error.to_string())]);

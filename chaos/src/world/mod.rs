@@ -32,20 +32,20 @@ pub struct World {
 const QUESTIONS: usize = 2;
 
 impl World {
-    /// Looks at everything.
+    /// Looks at everything; `front` is the engine whose router is looked at.
     ///
     /// # Errors
     /// When a part cannot be looked at; it may be down on purpose.
-    pub async fn look(engine: &Engine, eye: &DockerEye) -> anyhow::Result<Self> {
+    pub async fn look(engine: &Engine, front: &Engine, eye: &DockerEye) -> anyhow::Result<Self> {
         let rows = Rows::read(engine).await?;
         let docker = eye.look(engine.id())?;
-        let router = Router::ask(engine.data_dir()).await.ok();
+        let router = Router::ask(front.data_dir()).await.ok();
         let mut answers = BTreeMap::new();
         for app in rows.apps.iter().filter(|app| app.live.is_some() && !app.deleting) {
             let host = format!("{}.localhost", app.name);
             let mut said = Vec::new();
             for _ in 0..QUESTIONS {
-                said.push(windlass_testkit::get(&engine.router(), &host, "/").await);
+                said.push(windlass_testkit::get(&front.router(), &host, "/").await);
             }
             answers.insert(app.name.clone(), said);
         }

@@ -1,0 +1,117 @@
+//! dockerd killed with SIGKILL before and after each call of a deployment, without and with live-restore.
+
+use std::time::{Duration, Instant};
+
+use windlass_testkit::{docker::ensure_program_image, program};
+
+use super::{
+    Run,
+    kill::{Moment, enumerate, finish, next, recover},
+    tell,
+};
+use crate::{
+    check::Violation,
+    point::{Action, Point, Side, Trap},
+    private_docker::PrivateDocker,
+    report::Tally,
+    stage::{PATIENCE, Stage},
+    world::gap_probe,
+};
+
+/// Containers end with their daemon.
+pub async fn without_live_restore(run: &Run) -> Tally {
+    killed(run, "dockerd killed, no live-restore", false).await
+}
+
+/// Containers do not notice.
+pub async fn with_live_restore(run: &Run) -> Tally {
+    killed(run, "dockerd killed, live-restore", true).await
+}
+
+/// A stage on a Docker of its own.
+pub(super) async fn stage_on(run: &Run, docker: &PrivateDocker, name: &str) -> Stage {
+    let image = ensure_program_image(&program("chaos-app"));
+    docker.load(&image).expect("the app's image can be loaded");
+    let mut setup = run.setup(name);
+    setup.docker = Some(docker.url());
+    setup.environment = vec![("WINDLASS_LEASE_SECONDS".to_owned(), "4".to_owned())];
+    let mut stage = Stage::build(setup).await;
+    for name in ["worked", "alone"] {
+        stage.add(name).await;
+    }
+    stage.sites[0].deploy_next().await;
+    stage
+}
+
+async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
+    let mut tally = Tally::new(name);
+    let mut docker = PrivateDocker::start(live_restore)
+        .await
+        .expect("a private dockerd can be started");
+    let mut stage = stage_on(run, &docker, &name.replace([' ', ','], "-")).await;
+    stage.settle(&stage.expected(), PATIENCE).await;
+    if live_restore {
+        stage.leave_alone(1).await;
+    }
+    let mut trials: Vec<(Point, Side)> = enumerate(&stage, "deploy")
+        .await
+        .into_iter()
+        .filter(|point| point.what.starts_with("docker:"))
+        .flat_map(|point| Side::BOTH.map(|side| (point.clone(), side)))
+        .collect();
+    let all = trials.len();
+    run.chance(name, 0).shuffle(&mut trials);
+    trials.truncate(usize::try_from(run.rounds).unwrap_or(usize::MAX));
+    stage.open(run.visits, run.seed);
+    let clock = run.clock();
+    for (point, side) in trials {
+        if !clock.goes_on() {
+            break;
+        }
+        trial(&mut stage, &mut docker, &mut tally, (point, side)).await;
+    }
+    tally.notes.push(format!(
+        "{} of {all} boundaries of Docker's calls in a deployment tried",
+        tally.trials
+    ));
+    let traffic = stage.close().await;
+    tally.visited(&traffic, live_restore);
+    finish(stage, &mut tally).await;
+    tally
+}
+
+async fn trial(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally, (point, side): (Point, Side)) {
+    let name = format!("dockerd killed {side:?} {point}");
+    let ask = next(stage, "deploy").await;
+    let trap = Trap {
+        point,
+        side,
+        action: Action::Kill,
+    };
+    // The victim is Docker: the engine is the one that has to cope.
+    stage.points.begin(docker.pid(), Some(trap));
+    stage.sites[0].ask(ask).await;
+    let sprung = stage.points.sprung(Duration::from_secs(15)).await;
+    stage.points.end();
+    docker.kill9();
+    let fault = Moment::now();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    match docker.start_again().await {
+        Ok(took) => tally.measure("dockerd back", took, None),
+        Err(error) => tally.broke(&name, [Violation::new("dockerd", format!("{error:#}"))]),
+    }
+    all_serve(stage, tally, &name).await;
+    tell(tally, &format!("{name}: sprung {}", sprung.is_some()));
+    recover(stage, tally, &name, fault).await;
+}
+
+/// Waits until every app serves, from the moment in which Docker's API is back.
+pub(super) async fn all_serve(stage: &Stage, tally: &mut Tally, name: &str) {
+    let back = Instant::now();
+    for site in &stage.sites {
+        if let Err(error) = gap_probe(&stage.front().router(), &site.app.host(), PATIENCE).await {
+            tally.broke(name, [Violation::new("I4", format!("{error:#}"))]);
+        }
+    }
+    tally.measure("every app serves after Docker's API is back", back.elapsed(), Some(5.0));
+}

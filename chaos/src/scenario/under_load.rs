@@ -1,0 +1,199 @@
+//! What happens every day, again and again under load: deployments, rollbacks, scaling, the router replaced or killed, the engine
+//! restarted. No request may be lost by any of it but the kill of the router.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use super::{
+    Run,
+    kill::{finish, next, prepare},
+    tell,
+};
+use crate::{
+    check::Violation,
+    history::{Ask, Outcome},
+    report::Tally,
+    site::{Manner, Site},
+    stage::{PATIENCE, Stage},
+    world::{World, gap_probe, router_pid},
+};
+
+/// Deployments, then rollbacks, then scaling.
+pub async fn deploys(run: &Run) -> Tally {
+    let mut tally = Tally::new("deploys in a row under load");
+    let stage = prepare(run, "deploys", &[]).await;
+    let clock = run.clock();
+    for n in 0..run.deploys {
+        if !clock.goes_on() {
+            break;
+        }
+        let name = format!("deployment {n}");
+        route_change(&stage, &mut tally).await;
+        judge(&stage, &mut tally, &name).await;
+    }
+    for kind in ["rollback", "scale"] {
+        for n in 0..run.deploys.div_ceil(5) {
+            let ask = next(&stage, kind).await;
+            stage.sites[0].ask(ask).await;
+            judge(&stage, &mut tally, &format!("{kind} {n}")).await;
+        }
+    }
+    finish(stage, &mut tally).await;
+    tally
+}
+
+async fn judge(stage: &Stage, tally: &mut Tally, name: &str) {
+    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    tally.trials += 1;
+    tally.broke(name, settled.violations);
+    let failed = stage.load().map_or(0, crate::load::Load::failed);
+    tell(
+        tally,
+        &format!(
+            "{name}: {:.1} s, {failed} requests failed so far",
+            settled.took.as_secs_f64()
+        ),
+    );
+}
+
+/// Deploys, and measures how long after its first instance was healthy a release was first heard of through the router.
+async fn route_change(stage: &Stage, tally: &mut Tally) {
+    let site = &stage.sites[0];
+    let commit = site.bring(Manner::default()).await;
+    let says = site.versions().get(&commit).cloned().unwrap_or_default();
+    let (router, host) = (stage.front().router(), site.app.host());
+    let (outcome, heard) = tokio::join!(site.ask(Ask::Deploy { commit }), first_heard(&router, &host, &says));
+    let Outcome::Acknowledged {
+        deployment: Some(id), ..
+    } = outcome
+    else {
+        return tally.broke("deployment", [Violation::new("I13", format!("not taken: {outcome:?}"))]);
+    };
+    site.app.ended(&json!({ "id": id })).await;
+    let world = World::look(&stage.engine, stage.front(), &stage.eye).await;
+    let healthy = world.ok().and_then(|world| {
+        let deployment = world.rows.deployment(&id)?.id.clone();
+        let release = world
+            .rows
+            .releases
+            .iter()
+            .find(|release| release.deployment == deployment)?;
+        let of_release = world
+            .rows
+            .instances
+            .iter()
+            .filter(|instance| instance.release == release.id);
+        of_release.filter_map(|instance| instance.healthy).reduce(f64::min)
+    });
+    if let (Some(heard), Some(healthy)) = (heard, healthy) {
+        tally.figure("routed after healthy, ms", (heard - healthy) * 1000.0, Some(50.0));
+    }
+}
+
+/// When a version first answered through the router, in seconds since 1970.
+async fn first_heard(router: &str, host: &str, says: &str) -> Option<f64> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        if windlass_testkit::get(router, host, "/").await.body.starts_with(says) {
+            return SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .ok()
+                .map(|at| at.as_secs_f64());
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    None
+}
+
+/// The router replaced in order again and again; then the engine restarted in order.
+pub async fn replaced(run: &Run) -> Tally {
+    let mut tally = Tally::new("router and engine replaced under load");
+    let mut stage = prepare(run, "replaced", &[]).await;
+    stage.leave_alone(0).await;
+    let clock = run.clock();
+    for n in 0..run.rounds.div_ceil(2) {
+        if !clock.goes_on() {
+            break;
+        }
+        let replaced = stage.engine.windlassd(&["router", "restart"]).await;
+        if !replaced.ok {
+            tally.broke("router", [Violation::new("router", replaced.text())]);
+        }
+        judge(&stage, &mut tally, &format!("router {n}")).await;
+    }
+    for n in 0..run.rounds.div_ceil(6) {
+        if !clock.goes_on() {
+            break;
+        }
+        // `restart` ends the engine in order before it starts it.
+        stage.engine.restart().await;
+        judge(&stage, &mut tally, &format!("engine {n}")).await;
+    }
+    finish(stage, &mut tally).await;
+    tally
+}
+
+/// The router killed with SIGKILL: the engine starts another one, which serves from the table on its disk.
+pub async fn router_killed(run: &Run) -> Tally {
+    let mut tally = Tally::new("router killed under load");
+    let mut stage = prepare(run, "router-killed", &[]).await;
+    stage.leave_alone(0).await;
+    let clock = run.clock();
+    let host = stage.sites[0].app.host();
+    for n in 0..run.rounds.div_ceil(3) {
+        if !clock.goes_on() {
+            break;
+        }
+        let name = format!("kill {n}");
+        match router_pid(stage.engine.data_dir()).await {
+            Ok(pid) => kill(pid),
+            Err(error) => tally.broke(&name, [Violation::new("router", format!("{error:#}"))]),
+        }
+        match gap_probe(&stage.engine.router(), &host, PATIENCE).await {
+            Ok(gap) => tally.measure("router serves again after kill -9", gap, Some(0.5)),
+            Err(error) => tally.broke(&name, [Violation::new("router", format!("{error:#}"))]),
+        }
+        judge(&stage, &mut tally, &name).await;
+    }
+    let traffic = stage.close().await;
+    tally.visited(&traffic, false);
+    finish(stage, &mut tally).await;
+    tally
+}
+
+fn kill(pid: u32) {
+    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Apps recorded when restarts are measured, and how many of them run.
+const RECORDED: usize = 50;
+const RUNNING: usize = 10;
+
+/// The engine killed with many apps: how soon it is ready, and whether anybody's containers changed.
+pub async fn restarts(run: &Run) -> Tally {
+    let mut tally = Tally::new("engine killed with 50 apps");
+    let mut stage = Stage::build(run.setup("restarts")).await;
+    for n in 0..RUNNING {
+        let site = stage.add(&format!("runs{n}")).await;
+        stage.leave_alone(site).await;
+    }
+    for n in RUNNING..RECORDED {
+        stage
+            .sites
+            .push(Site::create(&stage.engine, &stage.history, &format!("idle{n}"), json!({})).await);
+    }
+    tally
+        .notes
+        .push(format!("{RECORDED} apps recorded, {RUNNING} of them with an instance"));
+    for n in 0..run.rounds.clamp(3, 10) {
+        let ready = stage.restart().await;
+        tally.measure("engine restart until /readyz, 50 apps", ready, Some(1.0));
+        judge(&stage, &mut tally, &format!("kill {n}")).await;
+    }
+    finish(stage, &mut tally).await;
+    tally
+}
