@@ -1,5 +1,6 @@
 use serde_json::json;
-use windlass_domain::{Failure, FailureCode, Step};
+use windlass_domain::{DeploymentKind, Failure, FailureCode, ReleaseVersion, Step};
+use windlass_store::{NewDeployment, Trigger};
 
 use crate::{support::with_api, worker::claim};
 
@@ -106,6 +107,101 @@ async fn a_deployment_is_cancelled_once() {
             .problem(404);
         api.app("other").await;
         api.get(&path.replace("/shop/", "/other/")).await.problem(404);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cancelling_what_is_over_says_how_it_ended() {
+    with_api(|api| async move {
+        api.post("/apps", json!({"name": "shop", "repo_url": "https://github.com/a/b"}))
+            .await
+            .must_be(201);
+        let deploy = || async {
+            let begun = api.post("/apps/shop/deployments", json!({})).await.must_be(202);
+            begun["id"].as_str().unwrap().to_owned()
+        };
+        let refused = |id: String| {
+            let api = api.clone();
+            async move {
+                let cancel = api
+                    .post(&format!("/apps/shop/deployments/{id}/cancel"), json!({}))
+                    .await;
+                let problem = cancel.problem(409);
+                assert_eq!(problem["code"], "deployment_over");
+                format!(
+                    "{} Next: {}",
+                    problem["detail"].as_str().unwrap(),
+                    problem["next_step"].as_str().unwrap()
+                )
+            }
+        };
+        let succeeded = deploy().await;
+        claim(&api.store).await.succeed().await;
+        let said = refused(succeeded).await;
+        assert!(
+            said.contains("it succeeded") && said.contains("windlass rollback -a shop"),
+            "{said}"
+        );
+
+        let failed = deploy().await;
+        let failure = Failure::new(FailureCode::Exited, "it ended", "look");
+        claim(&api.store).await.fail(failure).await;
+        let said = refused(failed.clone()).await;
+        assert!(
+            said.contains("it is failed already") && said.contains(&format!("info {failed}")),
+            "{said}"
+        );
+
+        let (older, newer) = (deploy().await, deploy().await);
+        let work = claim(&api.store).await;
+        assert_eq!(work.claim.deployment.id.to_string(), newer);
+        let shown = api.get(&format!("/apps/shop/deployments/{older}")).await.must_be(200);
+        assert_eq!(
+            (&shown["status"], &shown["superseded_by"]),
+            (&json!("superseded"), &json!(newer))
+        );
+        let said = refused(older).await;
+        assert!(said.contains(&format!("superseded by {newer}")), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rollback_by_itself_says_that_and_why() {
+    with_api(|api| async move {
+        api.post("/apps", json!({"name": "shop", "repo_url": "https://github.com/a/b"}))
+            .await
+            .must_be(201);
+        for _ in 0..2 {
+            api.post("/apps/shop/deployments", json!({})).await.must_be(202);
+            claim(&api.store).await.succeed().await;
+        }
+        let app = api
+            .store
+            .app(api.team, &"shop".parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+        let new = NewDeployment {
+            kind: DeploymentKind::Rollback { to: ReleaseVersion(1) },
+            trigger: Trigger::Watch,
+            reference: Some("v1".to_owned()),
+            commit: None,
+            message: Some("v2 ended 3 times within 60 s of going live".to_owned()),
+            by: None,
+        };
+        api.store
+            .create_deployment(api.team, app.id, new)
+            .await
+            .unwrap()
+            .unwrap();
+        let listed = api.get("/apps/shop/deployments").await.must_be(200);
+        let newest = &listed["items"][0];
+        assert_eq!(
+            (&newest["trigger"], &newest["message"]),
+            (&json!("watch"), &json!("v2 ended 3 times within 60 s of going live"))
+        );
     })
     .await;
 }
