@@ -8,7 +8,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
         net::UnixListener,
@@ -20,7 +20,16 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use windlass_router::control::{ControlClient, RouterStatus};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+use windlass_domain::{InstanceId, Route, RouteTable, Upstream};
+use windlass_router::{
+    ControlSocket, Limits, RouterConfig,
+    control::{ControlClient, RouterStatus},
+};
 
 fn data_dir() -> TempDir {
     tempfile::Builder::new()
@@ -149,4 +158,155 @@ async fn a_router_of_another_version_is_replaced_only_when_it_has_drained() {
     while client.status().await.is_ok() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A router of another version that can hand over its socket, in this process, with an app behind it.
+struct Serving {
+    address: SocketAddr,
+    ended: tokio::task::JoinHandle<Result<(), windlass_router::RouterError>>,
+}
+
+/// Tables of the engine are older than this one: it has no apps.
+const NEWEST: u64 = u64::MAX / 2;
+
+impl Serving {
+    async fn start(data_dir: &Path, version: &str) -> Self {
+        let folder = data_dir.join("router");
+        fs::create_dir(&folder).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = folder.join(format!("{}.sock", std::process::id()));
+        let config = RouterConfig {
+            http: vec![listener],
+            control: ControlSocket::Successor {
+                own: own.clone(),
+                current: folder.join("control.sock"),
+            },
+            table_file: folder.join("table.json"),
+            workers: Some(1.try_into().unwrap()),
+            limits: Limits::default(),
+            version: version.to_owned(),
+        };
+        let ended = tokio::spawn(windlass_router::run(config, std::future::pending()));
+        let (client, deadline) = (ControlClient::new(own), Instant::now() + Duration::from_secs(10));
+        while client.status().await.is_err() {
+            assert!(Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+        let table = RouteTable {
+            generation: NEWEST,
+            routes: vec![route_to(app().await)],
+        };
+        client.apply(table).await.unwrap();
+        Self { address, ended }
+    }
+}
+
+fn route_to(address: SocketAddr) -> Route {
+    Route {
+        app: "shop".parse().unwrap(),
+        process: "web".parse().unwrap(),
+        host: "shop.test".parse().unwrap(),
+        path: "/".to_owned(),
+        middlewares: vec![],
+        upstreams: vec![Upstream {
+            instance: InstanceId::generate(),
+            address,
+        }],
+    }
+}
+
+/// Answers every request, one per connection.
+async fn app() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
+                let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\napp";
+                let _ = stream.write_all(answer).await;
+            });
+        }
+    });
+    address
+}
+
+/// Asks again and again on new connections until told to stop; gives how often it was answered, or what else happened.
+async fn visit(address: SocketAddr, enough: CancellationToken) -> Result<u32, String> {
+    let mut served = 0;
+    while !enough.is_cancelled() {
+        let mut answer = String::new();
+        let asked = async {
+            let mut stream = TcpStream::connect(address).await?;
+            let request = b"GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n";
+            stream.write_all(request).await?;
+            stream.read_to_string(&mut answer).await
+        };
+        asked.await.map_err(|error| error.to_string())?;
+        if !(answer.starts_with("HTTP/1.1 200") && answer.ends_with("app")) {
+            return Err(answer);
+        }
+        served += 1;
+        tokio::time::sleep(Duration::from_millis(4)).await;
+    }
+    Ok(served)
+}
+
+async fn end_router(data_dir: &Path) {
+    let client = ControlClient::new(data_dir.join("router/control.sock"));
+    client.shutdown().await.unwrap();
+    while client.status().await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_replaces_the_router_under_load_without_losing_a_request() {
+    let temp = data_dir();
+    let old = Serving::start(temp.path(), "0.0.1").await;
+    let enough = CancellationToken::new();
+    let visitor = tokio::spawn(visit(old.address, enough.clone()));
+    let mut engine = Engine::start("api,worker,router", temp.path(), &old.address.to_string());
+    let status = answer(temp.path(), &mut engine, |status| status.version != "0.0.1").await;
+    assert_eq!(status.generation, NEWEST, "it has the table of the old one");
+    tokio::time::timeout(Duration::from_secs(60), old.ended)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    answer(temp.path(), &mut engine, |status| status.requests_total > 100).await;
+    enough.cancel();
+    let served = visitor.await.unwrap();
+    assert!(served.as_ref().is_ok_and(|served| *served > 100), "{served:?}");
+    assert!(engine.terminate() < Duration::from_secs(10));
+    end_router(temp.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_on_another_address_than_the_configured_one_is_replaced() {
+    let temp = data_dir();
+    let old = Serving::start(temp.path(), env!("CARGO_PKG_VERSION")).await;
+    let wanted = free_address();
+    let mut engine = Engine::start("api,worker,router", temp.path(), &wanted);
+    let status = answer(temp.path(), &mut engine, |status| status.pid != std::process::id()).await;
+    assert_eq!(status.generation, NEWEST);
+    let enough = CancellationToken::new();
+    let visitor = tokio::spawn(visit(wanted.parse().unwrap(), enough.clone()));
+    answer(temp.path(), &mut engine, |status| status.requests_total > 10).await;
+    enough.cancel();
+    assert!(visitor.await.unwrap().is_ok());
+    tokio::time::timeout(Duration::from_secs(60), old.ended)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(
+        TcpStream::connect(old.address).await.is_err(),
+        "the old address is free"
+    );
+    assert!(engine.terminate() < Duration::from_secs(10));
+    end_router(temp.path()).await;
 }

@@ -146,6 +146,8 @@ fn add(traffic: &mut Traffic, served: Served) {
 
 #[cfg(test)]
 mod tests {
+    use windlass_router::{ControlSocket, Limits, RouterConfig};
+
     use super::*;
 
     fn status(pid: u32, counts: &[(InstanceId, u64, u64, u64)]) -> RouterStatus {
@@ -186,6 +188,63 @@ mod tests {
         }
         let third = tally.add_up(vec![status(3, &[(a, 0, 1, 1)])]);
         assert_eq!(third[&a], traffic(0, 18, 3));
+    }
+
+    /// A router in this folder, and a connection that keeps it draining once it closes.
+    async fn router(folder: &Path, name: &str) -> (ControlClient, tokio::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = folder.join(name);
+        let config = RouterConfig {
+            http: vec![listener],
+            control: ControlSocket::Successor {
+                own: own.clone(),
+                current: folder.join("control.sock"),
+            },
+            table_file: folder.join("table.json"),
+            workers: Some(1.try_into().unwrap()),
+            limits: Limits::default(),
+            version: "1.2.3".to_owned(),
+        };
+        tokio::spawn(windlass_router::run(config, std::future::pending()));
+        let client = ControlClient::new(own);
+        until(&client, |_| true).await;
+        let idle = tokio::net::TcpStream::connect(address).await.unwrap();
+        until(&client, |status| status.connections == 1).await;
+        (client, idle)
+    }
+
+    async fn until(client: &ControlClient, holds: fn(&RouterStatus) -> bool) {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !client.status().await.is_ok_and(|status| holds(&status)) {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_table_goes_to_every_router_and_is_taken_only_if_one_of_them_goes_on_serving() {
+        let folder = tempfile::tempdir().unwrap();
+        let edge = BuiltinEdge::new(folder.path().join("control.sock"), vec![]);
+        let table = |generation| RouteTable {
+            generation,
+            routes: vec![],
+        };
+        assert!(edge.apply(&table(1)).await.is_err(), "there is none");
+        let (old, _idle) = router(folder.path(), "1.sock").await;
+        edge.apply(&table(2)).await.unwrap();
+        let (new, _idle_too) = router(folder.path(), "2.sock").await;
+        assert_eq!(edge.generation().await.unwrap(), Some(2), "it was read from disk");
+
+        old.shutdown().await.unwrap();
+        edge.apply(&table(3)).await.unwrap();
+        for router in [&old, &new] {
+            assert_eq!(router.status().await.unwrap().generation, 3);
+        }
+        new.shutdown().await.unwrap();
+        assert!(edge.apply(&table(4)).await.is_err(), "none goes on serving");
+        assert!(edge.generation().await.is_err());
+        assert!(edge.traffic().await.is_err());
     }
 
     #[test]

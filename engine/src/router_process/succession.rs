@@ -37,7 +37,7 @@ pub async fn ensure(config: &Config) -> anyhow::Result<Router> {
     let common = ControlClient::new(config.router_socket());
     let router = match common.status().await {
         Ok(status) if !status.closing => take_over(config, &common, status).await?,
-        Ok(_) | Err(ControlError::Unreachable(_)) => {
+        Ok(_) | Err(ControlError::Unreachable(_) | ControlError::Broken(_)) => {
             let listener = bind(config, Instant::now() + DYING).await?;
             Router::start(config, listener).await?
         }
@@ -59,9 +59,12 @@ async fn take_over(config: &Config, common: &ControlClient, status: RouterStatus
     match listener {
         Some(listener) if ours => {
             let (pid, generation) = (status.pid, status.generation);
-            let router = Router::adopt(listener, client, pid).await?;
             tracing::info!(pid, generation, "router runs already");
-            Ok(router)
+            match Router::adopt(listener.try_clone()?, client, pid).await {
+                Ok(router) => Ok(router),
+                // It has ended since.
+                Err(_) => Router::start(config, listener).await,
+            }
         }
         listener => {
             tracing::info!(
