@@ -1,7 +1,7 @@
-# The five commands of this repository. Each says what it does, and may be run again at any time.
+# The commands of this repository. Each says what it does, and may be run again at any time.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down clean-apps test bench fmt
+.PHONY: help up down clean-apps test bench chaos fmt
 
 help:
 	@echo 'make up          install what is missing, build, start Windlass here, and say how to push an app'
@@ -9,6 +9,7 @@ help:
 	@echo 'make down        stop Windlass; the containers of your apps go on running'
 	@echo 'make clean-apps  remove the containers, networks and images of your apps too'
 	@echo 'make bench       measure a deploy, the pick-up and the memory, beside the floor of this machine'
+	@echo 'make chaos       kill, stop and fill what Windlass stands on, and judge it; SEED=…, MINUTES=…, ROUNDS=…, SCENARIO=… steer it'
 	@echo 'make fmt         format the code'
 
 up:
@@ -25,6 +26,9 @@ test:
 
 bench:
 	@scripts/bench
+
+chaos:
+	@scripts/chaos
 
 fmt:
 	@. scripts/settings.sh && cargo fmt --all
