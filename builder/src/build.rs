@@ -9,7 +9,7 @@ use std::{
 };
 
 use bollard::Docker;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 use windlass_domain::{BuildSettings, ConfigKey, Failure, ProcessSpec, Redactor, Secret, SourceTree};
 
@@ -34,6 +34,8 @@ pub struct Builder {
     queue: Arc<Queue>,
     limiter: Arc<Limiter>,
     root: Arc<OnceCell<PathBuf>>,
+    /// When the build cache was trimmed last.
+    pub(crate) trimmed: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What is built.
@@ -95,6 +97,7 @@ impl Builder {
             limiter: Arc::new(Limiter::new(config.engine.clone(), memory, cpu, builds)),
             config: Arc::new(config),
             root: Arc::default(),
+            trimmed: Arc::default(),
         }
     }
 

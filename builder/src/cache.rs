@@ -3,6 +3,8 @@
 //! The cache is one for all who build with this Docker Engine, and so is the budget: what was used least recently goes first,
 //! whoever built it. What running builds or images use is never removed.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
@@ -14,6 +16,9 @@ use crate::{
 
 /// The budget, unless it is set: this much, or a tenth of the disk if that is less.
 const DEFAULT_BYTES: u64 = 10 << 30;
+
+/// After so long the cache is trimmed even though builds run.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The answer to `POST /build/prune`.
 #[derive(Deserialize)]
@@ -31,8 +36,24 @@ impl Builder {
         }
     }
 
-    /// Removes what of the build cache is beyond this many bytes; how many bytes that freed.
-    pub async fn trim_cache(&self, keep_bytes: u64) -> anyhow::Result<u64> {
+    /// Brings the build cache back to its budget; how many bytes that freed. While builds run it waits for a better moment, but
+    /// not for ever: on a busy machine there is none.
+    pub async fn trim_cache(&self) -> anyhow::Result<u64> {
+        // Somebody does it at this moment.
+        let Ok(mut trimmed) = self.trimmed.try_lock() else {
+            return Ok(0);
+        };
+        if self.running() > 0 && trimmed.is_some_and(|at| at.elapsed() < PATIENCE) {
+            return Ok(0);
+        }
+        let budget = self.cache_budget().await;
+        let freed = self.shrink_cache(budget).await?;
+        *trimmed = Some(Instant::now());
+        Ok(freed)
+    }
+
+    /// Removes at once what of the build cache is beyond this many bytes; how many bytes that freed.
+    pub async fn shrink_cache(&self, keep_bytes: u64) -> anyhow::Result<u64> {
         let api = self.docker.client_version();
         let mut connection = Connection::open(&self.config.engine).await?;
         let request = post(&prune_path(&api.to_string(), keep_bytes)).body(no_body())?;

@@ -2,6 +2,7 @@
 //! that one start shows every problem with its key and its remedy.
 
 mod load;
+mod unknown;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -10,6 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use windlass_domain::Hostname;
 
 pub use load::{Loaded, Setting, load};
+pub use unknown::unknown_variables;
 
 /// One key of the configuration.
 pub struct Key {
@@ -33,7 +35,7 @@ const fn key(name: &'static str, env: &'static str, default: &'static str, help:
 }
 
 /// All keys. The book's reference page lists the same rows.
-pub const KEYS: [Key; 25] = [
+pub const KEYS: [Key; 30] = [
     key(
         "data_dir",
         "WINDLASS_DATA_DIR",
@@ -146,7 +148,7 @@ pub const KEYS: [Key; 25] = [
         "worker.keep_releases",
         "WINDLASS_KEEP_RELEASES",
         "5",
-        "releases of an app whose images are kept",
+        "images of an app that are kept, and with them their releases",
     ),
     key(
         "source.allow_private",
@@ -183,6 +185,36 @@ pub const KEYS: [Key; 25] = [
         "WINDLASS_BUILD_MAX_LOG_BYTES",
         "4194304",
         "a longer build log is cut",
+    ),
+    key(
+        "build.memory",
+        "WINDLASS_BUILD_MEMORY",
+        "",
+        "bytes of memory of one build; none: half of the machine's",
+    ),
+    key(
+        "build.cpus",
+        "WINDLASS_BUILD_CPUS",
+        "",
+        "cores of one build, such as 1.5; none: all of them, behind the apps",
+    ),
+    key(
+        "build.cache_bytes",
+        "WINDLASS_BUILD_CACHE_BYTES",
+        "",
+        "bytes of Docker's build cache; none: 10 GiB, or a tenth of a smaller disk",
+    ),
+    key(
+        "disk.min_free_bytes",
+        "WINDLASS_DISK_MIN_FREE_BYTES",
+        "1073741824",
+        "no build begins with less free",
+    ),
+    key(
+        "disk.min_free_percent",
+        "WINDLASS_DISK_MIN_FREE_PERCENT",
+        "10",
+        "nor with less of the disk free, up to 10 GiB",
     ),
 ];
 
@@ -245,7 +277,7 @@ pub struct Config {
     pub network_pool: Ipv4Net,
     /// After this a silent worker's work is taken over.
     pub lease: Duration,
-    /// Releases of an app whose images are kept.
+    /// Different images of an app that are kept.
     pub keep_releases: u32,
     /// Networks that `repo_url` may lead to though they are not public.
     pub source_allow_private: Vec<IpNet>,
@@ -259,6 +291,16 @@ pub struct Config {
     pub base_image_python: String,
     /// A longer build log is cut.
     pub max_build_log_bytes: u64,
+    /// Bytes of memory of one build; none: half of the machine's.
+    pub build_memory: Option<u64>,
+    /// Thousandths of a core of one build; none: all cores.
+    pub build_cpu_millis: Option<u32>,
+    /// Bytes of Docker's build cache; none: it depends on the disk.
+    pub build_cache_bytes: Option<u64>,
+    /// No build begins with fewer bytes free.
+    pub disk_min_free_bytes: u64,
+    /// No build begins with fewer hundredths of the disk free.
+    pub disk_min_free_percent: u32,
 }
 
 impl Config {

@@ -1,7 +1,8 @@
 //! The connection to the Docker Engine.
 
-use windlass_builder::{BaseImages, BuilderConfig, EngineAddress};
+use windlass_builder::{BaseImages, BuildLimits, BuilderConfig, EngineAddress};
 use windlass_runtime_docker::DockerRuntime;
+use windlass_worker::DiskLimits;
 
 use crate::config::Config;
 
@@ -23,6 +24,20 @@ pub fn builder_config(config: &Config) -> anyhow::Result<BuilderConfig> {
         base_images,
         max_log_bytes: config.max_build_log_bytes,
         max_concurrent: config.concurrent_builds as usize,
+        limits: BuildLimits {
+            memory_bytes: config.build_memory,
+            cpu_millis: config.build_cpu_millis,
+        },
+        cache_bytes: config.build_cache_bytes,
         ..BuilderConfig::default()
     })
+}
+
+/// What must be free for a build to begin.
+pub fn disk_limits(config: &Config) -> DiskLimits {
+    DiskLimits {
+        data_dir: config.data_dir.clone(),
+        min_free_bytes: config.disk_min_free_bytes,
+        min_free_percent: config.disk_min_free_percent,
+    }
 }

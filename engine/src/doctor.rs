@@ -1,5 +1,8 @@
 //! `windlassd doctor`: does this machine have what the engine needs?
 
+mod machine;
+mod versions;
+
 use std::{
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     process::ExitCode,
@@ -7,15 +10,11 @@ use std::{
 
 use serde::Serialize;
 use windlass_router::control::ControlClient;
-use windlass_runtime::Runtime;
 
 use crate::{
     config::{Config, RouterKind},
-    data_dir, docker, postgres, run,
+    data_dir, postgres, run,
 };
-
-/// Less free space than this makes builds fail sooner or later.
-const LOW_DISK_BYTES: u64 = 5 << 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,36 +80,14 @@ fn print(finding: &Finding) {
 }
 
 async fn look(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![docker(config).await, git().await, database(config).await];
+    let mut findings = machine::findings(config).await;
+    findings.extend([git().await, database(config).await]);
     findings.push(port("api", config.api_listen, config).await);
     if config.router == RouterKind::Builtin {
         findings.push(port("router", config.router_http, config).await);
     }
-    findings.push(disk(config));
     findings.push(wildcard_dns(config));
     findings
-}
-
-async fn docker(config: &Config) -> Finding {
-    const REMEDY: &str =
-        "install Docker Engine 20.10 or later, start it, and run windlassd as root or in the group `docker`";
-    let connected = match docker::connect(config, "doctor").await {
-        Ok(runtime) => runtime.info().await.map_err(anyhow::Error::from),
-        Err(error) => Err(error),
-    };
-    match connected {
-        Ok(info) => {
-            let cgroup = info
-                .cgroup_version
-                .map_or_else(|| "?".to_owned(), |version| version.to_string());
-            let detail = format!(
-                "{} {}, API {}, cgroup v{cgroup}",
-                info.name, info.version, info.api_version
-            );
-            Finding::ok("docker", detail)
-        }
-        Err(error) => Finding::bad("docker", Verdict::Failed, format!("{error:#}"), REMEDY),
-    }
 }
 
 async fn git() -> Finding {
@@ -123,7 +100,7 @@ async fn git() -> Finding {
         Err(error) => Err(error),
     };
     match version {
-        Ok(output) => Finding::ok("git", String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        Ok(output) => versions::git(String::from_utf8_lossy(&output.stdout).trim()),
         Err(error) => Finding::bad(
             "git",
             Verdict::Failed,
@@ -137,7 +114,17 @@ async fn database(config: &Config) -> Finding {
     match &config.database_url {
         Some(_) => external_database(config).await,
         None => match postgres::binaries(&config.postgres_dir().join("data")) {
-            Ok(path) => Finding::ok("postgres", format!("embedded, with the programs in {}", path.display())),
+            Ok(path) => {
+                let detail = format!("embedded, with the programs in {}", path.display());
+                // `/usr/lib/postgresql/15/bin`
+                let major = path
+                    .parent()
+                    .and_then(|folder| folder.file_name()?.to_str()?.parse().ok());
+                match major {
+                    Some(major) => versions::postgres(detail, major),
+                    None => Finding::ok("postgres", detail),
+                }
+            }
             Err(error) => Finding::bad(
                 "postgres",
                 Verdict::Failed,
@@ -157,11 +144,11 @@ async fn external_database(config: &Config) -> Finding {
         master_key: windlass_domain::Secret::new(vec![0; 32]),
     };
     let answer = match windlass_store::Store::connect(options).await {
-        Ok(store) => store.ping().await.map_err(anyhow::Error::from),
+        Ok(store) => store.server_version().await.map_err(anyhow::Error::from),
         Err(error) => Err(error.into()),
     };
     match answer {
-        Ok(()) => Finding::ok("postgres", "the server of database_url answers"),
+        Ok(major) => versions::postgres("the server of database_url".to_owned(), major),
         Err(error) => Finding::bad(
             "postgres",
             Verdict::Failed,
@@ -192,31 +179,6 @@ async fn held_by_us(id: &str, config: &Config) -> bool {
         return ControlClient::new(config.router_socket()).status().await.is_ok();
     }
     data_dir::running_engine(config).is_ok_and(|engine| engine.is_some())
-}
-
-fn disk(config: &Config) -> Finding {
-    let existing = config
-        .data_dir
-        .ancestors()
-        .find(|path| path.exists())
-        .unwrap_or(std::path::Path::new("/"));
-    match rustix::fs::statvfs(existing) {
-        Ok(stat) => {
-            let free = stat.f_bavail * stat.f_frsize;
-            let detail = format!("{} GB free at {}", free / 1_000_000_000, existing.display());
-            if free >= LOW_DISK_BYTES {
-                Finding::ok("disk", detail)
-            } else {
-                Finding::bad("disk", Verdict::Warning, detail, "free some space; images need it")
-            }
-        }
-        Err(error) => Finding::bad(
-            "disk",
-            Verdict::Warning,
-            format!("cannot be measured: {error}"),
-            "check data_dir",
-        ),
-    }
 }
 
 /// Looks up a name that nobody has made: only a wildcard record answers for it.

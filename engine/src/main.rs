@@ -7,6 +7,7 @@ mod data_dir;
 mod docker;
 mod doctor;
 mod edge;
+mod log_files;
 mod logging;
 mod master_key;
 mod ownership;
@@ -141,8 +142,21 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// What is set in the environment, by name; a name that is no text is none of ours.
+#[expect(clippy::disallowed_methods, reason = "the engine is where the environment is read")]
+fn variables() -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .collect()
+}
+
 fn load(file: Option<&Path>) -> anyhow::Result<Loaded> {
     Ok(config::load(file, &environment)?)
+}
+
+/// Variables that look like ours and are none, each with the one that is most likely meant.
+fn unknown_variables() -> Vec<String> {
+    config::unknown_variables(variables())
 }
 
 fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -153,7 +167,10 @@ fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Config {
             action: ConfigAction::Check,
         }) => {
-            let text = settings_text(&load(file)?);
+            let mut text = settings_text(&load(file)?);
+            for warning in unknown_variables() {
+                text.push_str(&format!("warning: {warning}\n"));
+            }
             // A reader that has seen enough (`| head`) is no fault.
             let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
             Ok(ExitCode::SUCCESS)

@@ -12,14 +12,15 @@ use windlass_domain::Secret;
 use windlass_router::control::ControlClient;
 use windlass_runtime::Runtime;
 use windlass_source::{FetchPolicy, Repositories, SourceConfig};
-use windlass_store::{Store, StoreOptions};
+use windlass_store::{Store, StoreOptions, WorkerId};
 use windlass_worker::{Edge, Worker, WorkerConfig, WorkerParts};
 
 use crate::{
     config::{Config, RouterKind},
-    data_dir, docker,
+    data_dir::{self, Succession},
+    docker,
     edge::{self, BuiltinEdge, TraefikEdge},
-    logging, master_key,
+    log_files, logging, master_key,
     postgres::EmbeddedPostgres,
     readiness::{Dependencies, RuntimeSlot},
     roles::Role,
@@ -29,6 +30,9 @@ use crate::{
 /// Runs the roles until a signal.
 pub fn run(config: Config, roles: &[Role]) -> anyhow::Result<ExitCode> {
     logging::install(&config)?;
+    for warning in crate::unknown_variables() {
+        tracing::warn!("{warning}");
+    }
     if roles == [Role::Router] {
         return router_process::serve_alone(&config);
     }
@@ -43,13 +47,13 @@ pub fn run(config: Config, roles: &[Role]) -> anyhow::Result<ExitCode> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(engine(config, roles));
+    let result = runtime.block_on(engine(config, roles, lock.worker()));
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn engine(config: Config, roles: &[Role]) -> anyhow::Result<()> {
+async fn engine(config: Config, roles: &[Role], succession: Option<Succession>) -> anyhow::Result<()> {
     let token = CancellationToken::new();
     shutdown::on_signal(token.clone(), config.shutdown)?;
     let (postgres, url) = database(&config).await?;
@@ -59,7 +63,7 @@ async fn engine(config: Config, roles: &[Role]) -> anyhow::Result<()> {
             None => token.cancelled().await,
         }
     };
-    let (result, ()) = tokio::join!(with_database(&config, roles, url, &token), supervised);
+    let (result, ()) = tokio::join!(with_database(&config, (roles, succession), url, &token), supervised);
     // PostgreSQL ends last: everything else writes to it.
     if let Some(postgres) = postgres {
         postgres.stop().await;
@@ -78,7 +82,12 @@ async fn database(config: &Config) -> anyhow::Result<(Option<EmbeddedPostgres>, 
     Ok((Some(postgres), url))
 }
 
-async fn with_database(config: &Config, roles: &[Role], url: String, token: &CancellationToken) -> anyhow::Result<()> {
+async fn with_database(
+    config: &Config,
+    (roles, succession): (&[Role], Option<Succession>),
+    url: String,
+    token: &CancellationToken,
+) -> anyhow::Result<()> {
     // Whatever ends this, a fault or a signal, ends the rest of the process.
     let _ends = token.clone().drop_guard();
     let Some(store) = open_store(config, url, token).await? else {
@@ -97,6 +106,11 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
             token.clone(),
         ));
     }
+    let logs = (config.log_dir(), token.clone());
+    tasks.spawn(async move {
+        log_files::keep_bounded(&logs.0, logs.1).await;
+        Ok(())
+    });
     let events = (store.clone(), token.clone());
     tasks.spawn(async move {
         events.0.listen(events.1.cancelled_owned()).await;
@@ -124,9 +138,9 @@ async fn with_database(config: &Config, roles: &[Role], url: String, token: &Can
         };
         spawn_api(&mut tasks, config, (&store, &repositories), readiness, token).await?;
     }
-    if roles.contains(&Role::Worker) {
+    if let Some(succession) = succession {
         let parts = (
-            config.clone(),
+            (config.clone(), succession),
             store.clone(),
             repositories.clone(),
             engine_id,
@@ -262,7 +276,13 @@ async fn spawn_api(
 
 /// The worker role; waits for Docker first.
 async fn worker(
-    (config, store, repositories, engine_id, slot): (Config, Store, Repositories, String, RuntimeSlot),
+    ((config, succession), store, repositories, engine_id, slot): (
+        (Config, Succession),
+        Store,
+        Repositories,
+        String,
+        RuntimeSlot,
+    ),
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let docker = loop {
@@ -286,6 +306,7 @@ async fn worker(
             Arc::new(TraefikEdge::new(entrypoints, gates, runtime.clone()))
         }
     };
+    let disk = docker::disk_limits(&config);
     let config = WorkerConfig {
         base_domain: config.base_domain.clone(),
         app_scheme: "http",
@@ -295,8 +316,11 @@ async fn worker(
         lease: config.lease,
         builds: config.concurrent_builds,
         keep_releases: config.keep_releases,
+        disk,
     };
     let parts = WorkerParts {
+        id: WorkerId(succession.id),
+        predecessor: succession.predecessor.map(WorkerId),
         store,
         runtime,
         builder,

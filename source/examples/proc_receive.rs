@@ -11,6 +11,7 @@ fn main() -> io::Result<()> {
     hook::run(io::stdin().lock(), io::stdout().lock(), decide)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a hook is told by its environment")]
 fn decide(updates: &[RefUpdate], options: &[String]) -> Vec<Verdict> {
     let ticket = std::env::vars().find(|(key, _)| key == "WINDLASS_PUSH_TICKET");
     let mut verdict = Verdict::Accepted;

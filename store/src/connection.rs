@@ -105,6 +105,14 @@ impl Store {
         Ok(())
     }
 
+    /// The server's major version, such as 15.
+    pub async fn server_version(&self) -> Result<u32, StoreError> {
+        let number = sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "number!""#)
+            .fetch_one(&self.inner.pool)
+            .await?;
+        Ok(u32::try_from(number / 10_000).unwrap_or(0))
+    }
+
     /// Gives all connections back. Everything that is asked afterwards is [`StoreError::Unavailable`].
     pub async fn close(&self) {
         self.inner.pool.close().await;

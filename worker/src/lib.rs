@@ -11,6 +11,7 @@ mod claim;
 mod context;
 mod converge;
 mod deploy;
+mod disk;
 mod edge;
 mod liveness;
 mod logs;
@@ -20,4 +21,5 @@ mod sweep;
 mod watch;
 
 pub use context::{Worker, WorkerConfig, WorkerParts};
+pub use disk::DiskLimits;
 pub use edge::{Edge, EdgeError, Traffic};

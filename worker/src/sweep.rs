@@ -1,13 +1,24 @@
-//! Removes what nobody needs: images of releases that are no longer kept, containers without a row.
+//! Removes what nobody needs: images of releases that are no longer kept, containers without a row, logs and build cache beyond
+//! their bounds.
+
+mod images;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use windlass_domain::InstanceId;
 use windlass_runtime::{Role, Scope};
 
-use crate::context::Shared;
+use crate::{context::Shared, disk};
+
+pub(crate) use self::images::images;
 
 const PERIOD: Duration = Duration::from_secs(60);
+/// What takes long is done in every so many periods.
+const RARELY: u32 = 15;
+/// Text of all deployment logs of an app.
+const DEPLOYMENT_LOG_BYTES: u64 = 64 << 20;
+/// Text of the run log of an app; its lines are bounded when they are written.
+const RUN_LOG_BYTES: u64 = 16 << 20;
 /// What is younger may belong to work that is just beginning.
 const GRACE: chrono::Duration = chrono::Duration::seconds(120);
 
@@ -15,37 +26,39 @@ const GRACE: chrono::Duration = chrono::Duration::seconds(120);
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut clock = tokio::time::interval(PERIOD);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    disk::announce(&shared).await;
+    let mut periods: u32 = 0;
     loop {
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             _ = clock.tick() => {}
         }
-        for (what, result) in [
-            ("images", images(&shared).await),
-            ("containers", containers(&shared).await),
-            ("rows", rows(&shared).await),
-        ] {
-            if let Err(error) = result {
-                tracing::warn!(
-                    what,
-                    error = format!("{error:#}"),
-                    "the sweep did not get through; trying again later"
-                );
-            }
+        report("images", images(&shared).await);
+        report("containers", containers(&shared).await);
+        report("rows", rows(&shared).await);
+        if periods % RARELY == 1 {
+            report("images without a row", images::reconcile(&shared).await);
+            report("logs", logs(&shared).await);
         }
+        disk::trim_cache(&shared);
+        periods = periods.wrapping_add(1);
     }
 }
 
-async fn images(shared: &Shared) -> anyhow::Result<()> {
-    for (_, image) in shared.store.removable_images(shared.config.keep_releases).await? {
-        match shared.runtime.remove_image(&image.reference).await {
-            Ok(()) => shared.store.mark_image_removed(image.id).await?,
-            // An old instance may still be draining.
-            Err(windlass_runtime::RuntimeError::InUse(_)) => {}
-            // One that Docker will not give up must not keep the others.
-            Err(error) => tracing::warn!(image = image.reference, error = %error, "an image cannot be removed"),
-        }
+fn report(what: &str, result: anyhow::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(
+            what,
+            error = format!("{error:#}"),
+            "the sweep did not get through; trying again later"
+        );
     }
+}
+
+/// A few long lines take as much room as many short ones.
+async fn logs(shared: &Shared) -> anyhow::Result<()> {
+    shared.store.bound_deployment_logs(DEPLOYMENT_LOG_BYTES).await?;
+    shared.store.bound_run_logs(RUN_LOG_BYTES).await?;
     Ok(())
 }
 

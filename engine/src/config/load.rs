@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, KEYS, Key, value::Reader};
+use super::{Config, KEYS, Key, unknown::nearest, value::Reader};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,44 +125,26 @@ fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, Stri
         match value {
             toml::Value::Table(inner) => flatten(&name, inner, values, problems),
             toml::Value::String(text) => drop(values.insert(name, text.clone())),
-            toml::Value::Integer(_) | toml::Value::Boolean(_) => drop(values.insert(name, value.to_string())),
+            toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => {
+                drop(values.insert(name, value.to_string()))
+            }
             toml::Value::Array(items) if items.iter().all(toml::Value::is_str) => {
                 let items: Vec<_> = items.iter().filter_map(toml::Value::as_str).collect();
                 values.insert(name, items.join(","));
             }
-            _ => problems.push(format!("{name}: must be a text, a whole number or a list of texts")),
+            _ => problems.push(format!("{name}: must be a text, a number or a list of texts")),
         }
     }
 }
 
 fn unknown_keys(file: &BTreeMap<String, String>, path: &Path, problems: &mut Vec<String>) {
     for name in file.keys().filter(|name| KEYS.iter().all(|key| key.name != **name)) {
-        let nearest = KEYS
-            .iter()
-            .map(|key| key.name)
-            .min_by_key(|known| distance(known, name))
-            .unwrap_or_default();
+        let nearest = nearest(name, KEYS.iter().map(|key| key.name)).unwrap_or_default();
         problems.push(format!(
             "{name}: is no key of Windlass ({}); did you mean `{nearest}`?",
             path.display()
         ));
     }
-}
-
-/// The number of single-character edits between two short texts (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -243,6 +225,21 @@ mod tests {
             .filter(|line| line.starts_with("| `") && line.contains("` | `"))
             .count();
         assert!(rows >= KEYS.len(), "{rows} rows for {} keys", KEYS.len());
+    }
+
+    #[test]
+    fn cores_are_read_to_the_thousandth_and_memory_has_a_floor() {
+        let loaded = with("[build]\ncpus = 1.5\nmemory = 268435456\n", &[]).unwrap();
+        assert_eq!(loaded.config.build_cpu_millis, Some(1500));
+        assert_eq!(loaded.config.build_memory, Some(256 << 20));
+        assert_eq!(with("", &[]).unwrap().config.build_cpu_millis, None);
+        let error = with(
+            "[build]\ncpus = \"0\"\nmemory = 5\n[disk]\nmin_free_percent = 91\n",
+            &[],
+        )
+        .unwrap_err();
+        let keys: Vec<&str> = error.problems.iter().filter_map(|p| p.split(':').next()).collect();
+        assert_eq!(keys, ["build.memory", "build.cpus", "disk.min_free_percent"]);
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl<'a> Reader<'a> {
         let shutdown = self.seconds("shutdown_seconds", 1..=3600);
         let max_repository_bytes = self.number("source.max_repository_bytes", 1 << 20..=1 << 40);
         let max_build_log_bytes = self.number("build.max_log_bytes", 1 << 16..=1 << 32);
+        let build_memory = self.optional_in("build.memory", 64 << 20..=1 << 50);
+        let build_cpu_millis = self.cores("build.cpus");
+        let build_cache_bytes = self.optional_in("build.cache_bytes", 64 << 20..=1 << 50);
+        let disk_min_free_bytes = self.number("disk.min_free_bytes", 0..=1 << 50);
+        let disk_min_free_percent = self.number("disk.min_free_percent", 0..=90);
         let source_allow_private = self.networks("source.allow_private");
         let public_port = self.optional_number("router.public_port");
         let public_url = self.public_url();
@@ -72,6 +77,11 @@ impl<'a> Reader<'a> {
             base_image_node: self.text("build.base_images.node"),
             base_image_python: self.text("build.base_images.python"),
             max_build_log_bytes: max_build_log_bytes?,
+            build_memory,
+            build_cpu_millis,
+            build_cache_bytes,
+            disk_min_free_bytes: disk_min_free_bytes?,
+            disk_min_free_percent: u32::try_from(disk_min_free_percent?).ok()?,
         })
     }
 
@@ -194,9 +204,32 @@ impl<'a> Reader<'a> {
     }
 
     fn optional_number(&mut self, name: &str) -> Option<u16> {
-        self.optional(name)?;
-        self.number(name, 1..=65_535)
+        self.optional_in(name, 1..=65_535)
             .and_then(|number| u16::try_from(number).ok())
+    }
+
+    fn optional_in(&mut self, name: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        self.optional(name)?;
+        self.number(name, range)
+    }
+
+    /// Cores such as `1.5`, in thousandths.
+    fn cores(&mut self, name: &str) -> Option<u32> {
+        let value = self.optional(name)?;
+        let (whole, part) = value.split_once('.').unwrap_or((&value, ""));
+        let thousandths = format!("{part:0<3}");
+        let millis = whole.parse::<u32>().ok().zip(thousandths.parse::<u32>().ok());
+        let millis = millis
+            .filter(|_| part.len() <= 3)
+            .map(|(whole, part)| whole.saturating_mul(1000).saturating_add(part));
+        let found = millis.filter(|millis| (100..=1_024_000).contains(millis));
+        if found.is_none() {
+            self.problem(
+                name,
+                format!("`{value}` must be a number of cores from 0.1 to 1024, such as 1.5"),
+            );
+        }
+        found
     }
 
     fn seconds(&mut self, name: &str, range: std::ops::RangeInclusive<u64>) -> Option<Duration> {

@@ -105,7 +105,7 @@ impl Store {
         rows.into_iter().map(ImageRow::try_from).collect()
     }
 
-    /// Records that an image is no longer on the machine.
+    /// Records that an image was found to be no longer on the machine, whoever removed it.
     pub async fn mark_image_removed(&self, image: ImageId) -> Result<(), StoreError> {
         sqlx::query!(
             "update images set removed_at = now() where id = $1 and removed_at is null",
@@ -116,32 +116,108 @@ impl Store {
         Ok(())
     }
 
-    /// The images that nobody will miss, of all apps: of no live or candidate release, of no live instance, of no deployment
-    /// that is open or wants to go back to it, and not of the `keep` newest releases of the app that were live.
+    /// Records that an image is about to be removed, if still nobody will miss it. False: somebody would, such as a rollback that
+    /// was asked for a moment ago. Whoever asks for one from now on sees that the image is gone.
+    pub async fn claim_image_removal(&self, image: ImageId, keep: u32) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        // Whoever asks for a deployment locks the app as well. In a statement of its own: the next one sees what was committed
+        // while this one waited.
+        sqlx::query!(
+            "select a.id from apps a where a.id = (select app_id from images where id = $1) for no key update",
+            image.uuid()
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if removable(&mut tx, keep, Some(image)).await?.is_empty() {
+            return Ok(false);
+        }
+        sqlx::query!("update images set removed_at = now() where id = $1", image.uuid())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Takes back that an image was removed: the machine would not give it up.
+    pub async fn unmark_image_removed(&self, image: ImageId) -> Result<(), StoreError> {
+        sqlx::query!("update images set removed_at = null where id = $1", image.uuid())
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// The images that nobody will miss, of all apps: of no live or candidate release, of no live instance, of no
+    /// deployment that is open or wants to go back to it, and not among the `keep` newest different images of the app that were
+    /// live. Releases that differ in config vars only count as one; equal images that were built several times do, too.
     pub async fn removable_images(&self, keep: u32) -> Result<Vec<(AppId, ImageRow)>, StoreError> {
-        let rows = select_images!(
-            "join app_states s on s.app_id = i.app_id
-             where i.removed_at is null
-               and not exists (select from releases r
-                               where r.image_id = i.id and r.id in (s.live_release_id, s.candidate_release_id))
-               and not exists (select from instances n join releases r on r.id = n.release_id
-                               where r.image_id = i.id
-                                 and n.state in ('starting', 'healthy', 'unhealthy', 'draining'))
-               and not exists (select from deployments d left join releases r
-                                      on r.app_id = d.app_id and r.version = (d.kind->>'to')::integer
-                               where d.app_id = i.app_id and d.status in ('pending', 'running')
-                                 and (d.id = i.deployment_id or r.image_id = i.id))
-               and i.id not in (select r.image_id from releases r join deployments d on d.id = r.deployment_id
-                                where r.app_id = i.app_id and d.status = 'succeeded'
-                                order by r.version desc limit $1)
-             order by i.id",
-            i64::from(keep)
+        let mut connection = self.pool().acquire().await?;
+        removable(&mut connection, keep, None).await
+    }
+
+    /// The apps of all teams that are not being deleted.
+    pub async fn kept_apps(&self) -> Result<Vec<AppId>, StoreError> {
+        let rows = sqlx::query_scalar!("select id from apps where deleting_at is null order by id")
+            .fetch_all(self.pool())
+            .await?;
+        Ok(rows.into_iter().map(AppId::from_uuid).collect())
+    }
+
+    /// The deployments of an app that wait or run: what they have built may not be recorded yet.
+    pub async fn open_deployments(&self, app: AppId) -> Result<Vec<DeploymentId>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "select id from deployments where app_id = $1 and status in ('pending', 'running')",
+            app.uuid()
         )
         .fetch_all(self.pool())
         .await?;
-        let rows = rows.into_iter().map(ImageRow::try_from);
-        rows.map(|row| row.map(|row| (row.app, row))).collect()
+        Ok(rows.into_iter().map(DeploymentId::from_uuid).collect())
     }
+}
+
+/// Equal images have a tag for each time that they were built; so many of them are kept for each different one.
+const TAGS: u32 = 10;
+
+async fn removable(
+    connection: &mut PgConnection,
+    keep: u32,
+    only: Option<ImageId>,
+) -> Result<Vec<(AppId, ImageRow)>, StoreError> {
+    let rows = select_images!(
+        "join app_states s on s.app_id = i.app_id
+         where i.removed_at is null and ($3::uuid is null or i.id = $3)
+           and not exists (select from releases r
+                           where r.image_id = i.id and r.id in (s.live_release_id, s.candidate_release_id))
+           and not exists (select from instances n join releases r on r.id = n.release_id
+                           where r.image_id = i.id
+                             and n.state in ('starting', 'healthy', 'unhealthy', 'draining'))
+           and not exists (select from deployments d left join releases r
+                                  on r.app_id = d.app_id and r.version = (d.kind->>'to')::integer
+                           where d.app_id = i.app_id and d.status in ('pending', 'running')
+                             and (d.id = i.deployment_id or r.image_id = i.id))
+           and i.id not in (
+               select newest.image_id
+               from (select r.image_id, k.digest, max(r.version) as version
+                     from releases r
+                     join deployments d on d.id = r.deployment_id
+                     join images k on k.id = r.image_id
+                     where r.app_id = i.app_id and d.status = 'succeeded'
+                     group by r.image_id, k.digest order by max(r.version) desc limit $2) newest
+               where newest.digest in (
+                   select k.digest
+                   from releases r
+                   join deployments d on d.id = r.deployment_id
+                   join images k on k.id = r.image_id
+                   where r.app_id = i.app_id and d.status = 'succeeded'
+                   group by k.digest order by max(r.version) desc limit $1))
+         order by i.id",
+        i64::from(keep),
+        i64::from(keep) * i64::from(TAGS),
+        only.map(ImageId::uuid)
+    )
+    .fetch_all(connection)
+    .await?;
+    let rows = rows.into_iter().map(ImageRow::try_from);
+    rows.map(|row| row.map(|row| (row.app, row))).collect()
 }
 
 async fn upsert_image(

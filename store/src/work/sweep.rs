@@ -37,4 +37,40 @@ impl Store {
         tx.commit().await?;
         Ok(done.rows_affected())
     }
+
+    /// Forgets whole logs of the oldest deployments of each app, until what is left has at most `max_bytes` of text; never that of
+    /// one that waits or runs. Returns how many lines. Reads all logs: not for every minute.
+    pub async fn bound_deployment_logs(&self, max_bytes: u64) -> Result<u64, StoreError> {
+        let mut tx = self.begin_unhurried().await?;
+        let done = sqlx::query!(
+            "delete from deployment_log l
+             using (select d.id, sum(sizes.bytes) over (partition by d.app_id order by d.id desc)::bigint as bytes, d.status
+                    from deployments d
+                    join (select deployment_id, sum(octet_length(text)) as bytes
+                          from deployment_log group by deployment_id) sizes on sizes.deployment_id = d.id) d
+             where l.deployment_id = d.id and d.bytes > $1 and d.status not in ('pending', 'running')",
+            i64::try_from(max_bytes).unwrap_or(i64::MAX)
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Forgets the oldest lines of each app's run log, until what is left has at most `max_bytes` of text. Returns how many lines.
+    /// Reads all logs: not for every minute.
+    pub async fn bound_run_logs(&self, max_bytes: u64) -> Result<u64, StoreError> {
+        let mut tx = self.begin_unhurried().await?;
+        let done = sqlx::query!(
+            "delete from run_log l
+             using (select id, sum(octet_length(text)) over (partition by app_id order by id desc) as bytes
+                    from run_log) sizes
+             where l.id = sizes.id and sizes.bytes > $1",
+            i64::try_from(max_bytes).unwrap_or(i64::MAX)
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
 }

@@ -10,7 +10,7 @@ use windlass_source::{FetchRequest, Progress, SubmoduleAccess, TreeError, TreeOp
 use windlass_store::{ImageRow, NewImage};
 
 use super::{Deploy, End};
-use crate::network;
+use crate::{disk, network};
 
 /// Reading a tree and its manifests takes a moment, even if it is large.
 const PLAN_WITHIN: Duration = Duration::from_secs(120);
@@ -51,6 +51,7 @@ async fn from_commit(deploy: &Deploy<'_>, commit: CommitSha, settings: &BuildSet
     deploy.finish_step(Step::Plan, "done").await?;
 
     deploy.enter(Step::Build).await?;
+    disk::make_room(deploy.shared).await.map_err(End::Failed)?;
     let source = Source {
         commit: &commit,
         tree,
@@ -183,6 +184,7 @@ async fn build_image(deploy: &Deploy<'_>, source: Source<'_>, plan: Plan) -> Res
         narrate(deploy, received, &redactor),
         prepare_network(deploy),
     );
+    disk::trim_cache(deploy.shared);
     match built {
         Ok(image) => {
             deploy.log.detail(&format!(
