@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::json;
-use windlass_testkit::{Engine, EngineOptions, ThrowawayPostgres};
+use windlass_testkit::{Engine, EngineOptions, ThrowawayPostgres, Traefik};
 
 use crate::{
     check::{Expected, Violation, check},
@@ -34,6 +34,8 @@ pub struct Setup {
     pub embedded: bool,
     /// Another Docker than the machine's own.
     pub docker: Option<String>,
+    /// A real Traefik as the router.
+    pub traefik: bool,
     /// Where the history is written.
     pub history: Option<std::path::PathBuf>,
 }
@@ -45,6 +47,8 @@ pub struct Stage {
     pub second: Option<Engine>,
     /// The engine.
     pub engine: Engine,
+    /// A real Traefik in front of the apps.
+    pub traefik: Option<Traefik>,
     /// Between the engine and Postgres, unless that is the embedded one.
     pub postgres_proxy: Option<PostgresProxy>,
     /// Between the engine and Docker.
@@ -105,9 +109,16 @@ impl Stage {
             .as_deref()
             .and_then(|path| History::on_disk(path).ok())
             .unwrap_or_default();
+        let engine = Engine::start_with(options).await;
+        let mut traefik = None;
+        if setup.traefik {
+            let log = engine.data_dir().join("traefik.log");
+            traefik = Some(Traefik::start(engine.spare_port(), engine.id(), &log).await);
+        }
         Self {
-            engine: Engine::start_with(options).await,
+            engine,
             second: None,
+            traefik,
             postgres_proxy,
             docker_proxy,
             postgres,
@@ -140,9 +151,7 @@ impl Stage {
     /// When the world cannot be looked at.
     pub async fn leave_alone(&mut self, site: usize) {
         let name = self.sites[site].app.name().to_owned();
-        let world = World::look(&self.engine, self.front(), &self.eye)
-            .await
-            .expect("the world can be looked at");
+        let world = self.look().await.expect("the world can be looked at");
         let id = &world.rows.app(&name).expect("the app is there").id;
         let mut containers: Vec<String> = world
             .docker
@@ -156,12 +165,19 @@ impl Stage {
     /// Lets visitors come to all apps.
     pub fn open(&mut self, visits: Visits, seed: u64) {
         let apps = self.sites.iter().map(|site| site.app.name().to_owned()).collect();
-        self.load = Some(Load::start(self.front().router(), apps, visits, seed));
+        self.load = Some(Load::start(self.address(), apps, visits, seed));
     }
 
     /// The engine through whose router visitors come.
     pub fn front(&self) -> &Engine {
         self.second.as_ref().unwrap_or(&self.engine)
+    }
+
+    /// Where visitors come in.
+    pub fn address(&self) -> String {
+        self.traefik
+            .as_ref()
+            .map_or_else(|| self.front().router(), Traefik::address)
     }
 
     /// The visitors, if any come.
@@ -183,6 +199,7 @@ impl Stage {
             commits: self.sites.iter().flat_map(Site::versions).collect(),
             untouched: self.untouched.clone(),
             orphans: false,
+            traefik: self.traefik.is_some(),
             all_succeed: true,
         }
     }
@@ -213,8 +230,17 @@ impl Stage {
         violations
     }
 
+    /// Looks at the world.
+    ///
+    /// # Errors
+    /// When a part of it cannot be looked at.
+    pub async fn look(&self) -> anyhow::Result<World> {
+        let router = self.traefik.is_none().then(|| self.front().data_dir());
+        World::look(&self.engine, &self.address(), router, &self.eye).await
+    }
+
     async fn judge(&self, expected: &Expected) -> (Vec<Violation>, World) {
-        match World::look(&self.engine, self.front(), &self.eye).await {
+        match self.look().await {
             Ok(world) => (check(&self.history.all(), expected, &world), world),
             Err(error) => {
                 let violation = Violation::new("I3", format!("the world cannot be looked at: {error:#}"));

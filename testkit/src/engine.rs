@@ -51,10 +51,14 @@ impl EngineOptions {
         found.map(|(_, url)| url.as_str())
     }
 
+    /// The variable that lets `repo_url` point to a git server on this machine, with its value.
+    pub const LOCAL_REPOSITORIES: (&str, &str) = ("WINDLASS_SOURCE_ALLOW_PRIVATE", "127.0.0.0/8");
+
     /// Lets `repo_url` point to a git server on this machine.
     #[must_use]
     pub fn allowing_local_repositories(self) -> Self {
-        self.with("WINDLASS_SOURCE_ALLOW_PRIVATE", "127.0.0.0/8")
+        let (name, networks) = Self::LOCAL_REPOSITORIES;
+        self.with(name, networks)
     }
 }
 

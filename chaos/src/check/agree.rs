@@ -10,9 +10,9 @@ fn apps(world: &World) -> impl Iterator<Item = &AppRow> {
 }
 
 /// I3.
-pub(super) fn rows_router_and_docker(world: &World, found: &mut Vec<Violation>) {
+pub(super) fn rows_router_and_docker(expected: &Expected, world: &World, found: &mut Vec<Violation>) {
     match &world.router {
-        None => found.push(Violation::new("I3", "the router does not answer")),
+        None if !expected.traefik => found.push(Violation::new("I3", "the router does not answer")),
         Some(router) if router.generation != router.on_disk => found.push(Violation::new(
             "I3",
             format!(
@@ -20,7 +20,7 @@ pub(super) fn rows_router_and_docker(world: &World, found: &mut Vec<Violation>) 
                 router.generation, router.on_disk
             ),
         )),
-        Some(_) => {}
+        None | Some(_) => {}
     }
     for app in apps(world) {
         if let Some(candidate) = &app.candidate

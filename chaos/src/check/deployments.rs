@@ -112,9 +112,13 @@ pub(super) fn fenced(world: &World, found: &mut Vec<Violation>) {
 /// I8.
 pub(super) fn delivered_once(history: &[Operation], world: &World, found: &mut Vec<Violation>) {
     let mut deliveries: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut acknowledged: BTreeSet<(&str, &str)> = BTreeSet::new();
     for operation in history {
         if let Ask::Deliver { delivery } = &operation.ask {
             deliveries.entry(&operation.app).or_default().insert(delivery);
+            if matches!(operation.outcome, Outcome::Acknowledged { .. }) {
+                acknowledged.insert((&operation.app, delivery));
+            }
         }
     }
     for (name, deliveries) in deliveries {

@@ -59,6 +59,8 @@ pub struct Expected {
     pub untouched: BTreeMap<String, Vec<String>>,
     /// Whether things without an owner count already: the engine sweeps them after a grace time.
     pub orphans: bool,
+    /// Whether a Traefik routes, which has no table of ours.
+    pub traefik: bool,
     /// Whether every acknowledged deployment has to succeed: nothing is wrong with the apps, and faults come once at a time.
     pub all_succeed: bool,
 }
@@ -70,7 +72,7 @@ pub fn check(history: &[Operation], expected: &Expected, world: &World) -> Vec<V
     deployments::fenced(world, &mut found);
     deployments::delivered_once(history, world, &mut found);
     acknowledged_writes_exist(history, world, &mut found);
-    agree::rows_router_and_docker(world, &mut found);
+    agree::rows_router_and_docker(expected, world, &mut found);
     agree::the_last_success_serves(expected, world, &mut found);
     agree::untouched_apps_keep_their_containers(expected, world, &mut found);
     if expected.orphans {

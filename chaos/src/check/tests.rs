@@ -60,6 +60,7 @@ fn well() -> (Vec<Operation>, Expected, World) {
         commits: [("c1".to_owned(), "shop v1".to_owned())].into(),
         untouched: [("shop".to_owned(), vec!["k".to_owned()])].into(),
         orphans: true,
+        traefik: false,
         all_succeed: true,
     };
     (
@@ -306,5 +307,13 @@ fn a_delivery_that_deployed_twice_is_found() {
                 ..DeploymentRow::default()
             });
         }
+    });
+}
+
+#[test]
+fn a_delivery_that_was_taken_and_lost_is_found() {
+    breaks(&["I8"], |history, _| {
+        let delivery = "one".to_owned();
+        history.push(acknowledged(Ask::Deliver { delivery }, None));
     });
 }

@@ -64,7 +64,11 @@ pub(super) async fn prepare(run: &Run, name: &str, environment: &[(&str, &str)])
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let mut stage = Stage::build(setup).await;
+    furnish(run, Stage::build(setup).await).await
+}
+
+/// Adds the apps, and visitors.
+pub(super) async fn furnish(run: &Run, mut stage: Stage) -> Stage {
     stage.add("worked").await;
     stage.sites[WORKED_ON].deploy_next().await;
     let alone = stage.add("alone").await;

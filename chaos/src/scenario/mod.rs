@@ -1,6 +1,7 @@
 //! The scenarios: each sets up a stage, injects one class of faults on a schedule, and tallies what it found.
 
 pub mod bad_apps;
+pub mod deliveries;
 pub mod disk;
 pub mod dockerd;
 pub mod failing;
@@ -82,17 +83,19 @@ pub fn tell(tally: &Tally, what: &str) {
 type Play = for<'a> fn(&'a Run) -> Pin<Box<dyn Future<Output = Tally> + Send + 'a>>;
 
 /// All scenarios, in the order in which they find most faults soonest.
-pub const ALL: [(&str, Play); 15] = [
+pub const ALL: [(&str, Play); 17] = [
     ("kill-boundaries", |run| Box::pin(kill::boundaries(run))),
     ("kill-random", |run| Box::pin(kill::random(run))),
     ("docker-fails", |run| Box::pin(failing::docker(run))),
     ("commit-fails", |run| Box::pin(failing::commits(run))),
+    ("deliveries", |run| Box::pin(deliveries::play(run))),
     ("stopped", |run| Box::pin(stopped::play(run))),
     ("postgres-embedded", |run| Box::pin(postgres::embedded(run))),
     ("postgres-outer", |run| Box::pin(postgres::outer(run))),
     ("dockerd-killed", |run| Box::pin(dockerd::without_live_restore(run))),
     ("dockerd-live-restore", |run| Box::pin(dockerd::with_live_restore(run))),
     ("deploys", |run| Box::pin(under_load::deploys(run))),
+    ("traefik", |run| Box::pin(under_load::deploys_behind_traefik(run))),
     ("replaced", |run| Box::pin(under_load::replaced(run))),
     ("router-killed", |run| Box::pin(under_load::router_killed(run))),
     ("restarts", |run| Box::pin(under_load::restarts(run))),

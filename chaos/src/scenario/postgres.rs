@@ -7,7 +7,7 @@ use windlass_testkit::kill_postgres;
 
 use super::{
     Run,
-    kill::{Moment, finish, next, prepare, recover},
+    kill::{Moment, finish, furnish, next, prepare, recover},
     tell,
 };
 use crate::{
@@ -40,12 +40,7 @@ pub async fn embedded(run: &Run) -> Tally {
     let mut tally = Tally::new("embedded Postgres killed");
     let mut setup = run.setup("postgres-embedded");
     setup.embedded = true;
-    let mut stage = Stage::build(setup).await;
-    stage.add("worked").await;
-    stage.sites[0].deploy_next().await;
-    let alone = stage.add("alone").await;
-    stage.leave_alone(alone).await;
-    stage.open(run.visits, run.seed);
+    let mut stage = furnish(run, Stage::build(setup).await).await;
     let clock = run.clock();
     for round in 0..run.rounds.div_ceil(3) {
         if !clock.goes_on() {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Run,
-    kill::{finish, next, prepare},
+    kill::{finish, furnish, next, prepare},
     tell,
 };
 use crate::{
@@ -17,13 +17,25 @@ use crate::{
     report::Tally,
     site::{Manner, Site},
     stage::{PATIENCE, Stage},
-    world::{World, gap_probe, router_pid},
+    world::{gap_probe, router_pid},
 };
 
 /// Deployments, then rollbacks, then scaling.
 pub async fn deploys(run: &Run) -> Tally {
-    let mut tally = Tally::new("deploys in a row under load");
     let stage = prepare(run, "deploys", &[]).await;
+    in_a_row(run, "deploys in a row under load", stage).await
+}
+
+/// The same with a real Traefik as the router.
+pub async fn deploys_behind_traefik(run: &Run) -> Tally {
+    let mut setup = run.setup("deploys-traefik");
+    setup.traefik = true;
+    let stage = furnish(run, Stage::build(setup).await).await;
+    in_a_row(run, "deploys in a row under load, Traefik", stage).await
+}
+
+async fn in_a_row(run: &Run, name: &str, stage: Stage) -> Tally {
+    let mut tally = Tally::new(name);
     let clock = run.clock();
     for n in 0..run.deploys {
         if !clock.goes_on() {
@@ -63,7 +75,7 @@ async fn route_change(stage: &Stage, tally: &mut Tally) {
     let site = &stage.sites[0];
     let commit = site.bring(Manner::default()).await;
     let says = site.versions().get(&commit).cloned().unwrap_or_default();
-    let (router, host) = (stage.front().router(), site.app.host());
+    let (router, host) = (stage.address(), site.app.host());
     let (outcome, heard) = tokio::join!(site.ask(Ask::Deploy { commit }), first_heard(&router, &host, &says));
     let Outcome::Acknowledged {
         deployment: Some(id), ..
@@ -72,7 +84,7 @@ async fn route_change(stage: &Stage, tally: &mut Tally) {
         return tally.broke("deployment", [Violation::new("I13", format!("not taken: {outcome:?}"))]);
     };
     site.app.ended(&json!({ "id": id })).await;
-    let world = World::look(&stage.engine, stage.front(), &stage.eye).await;
+    let world = stage.look().await;
     let healthy = world.ok().and_then(|world| {
         let deployment = world.rows.deployment(&id)?.id.clone();
         let release = world
@@ -88,7 +100,9 @@ async fn route_change(stage: &Stage, tally: &mut Tally) {
         of_release.filter_map(|instance| instance.healthy).reduce(f64::min)
     });
     if let (Some(heard), Some(healthy)) = (heard, healthy) {
-        tally.figure("routed after healthy, ms", (heard - healthy) * 1000.0, Some(50.0));
+        // Traefik itself gathers changes for two seconds.
+        let promised = if stage.traefik.is_some() { None } else { Some(50.0) };
+        tally.figure("routed after healthy, ms", (heard - healthy) * 1000.0, promised);
     }
 }
 

@@ -5,7 +5,7 @@ mod docker;
 mod router;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use windlass_testkit::{Answer, Engine};
 
@@ -32,20 +32,23 @@ pub struct World {
 const QUESTIONS: usize = 2;
 
 impl World {
-    /// Looks at everything; `front` is the engine whose router is looked at.
+    /// Looks at everything; visitors come in at `address`, and the built-in router, if it is one, has its folder in `router`.
     ///
     /// # Errors
     /// When a part cannot be looked at; it may be down on purpose.
-    pub async fn look(engine: &Engine, front: &Engine, eye: &DockerEye) -> anyhow::Result<Self> {
+    pub async fn look(engine: &Engine, address: &str, router: Option<&Path>, eye: &DockerEye) -> anyhow::Result<Self> {
         let rows = Rows::read(engine).await?;
         let docker = eye.look(engine.id())?;
-        let router = Router::ask(front.data_dir()).await.ok();
+        let router = match router {
+            Some(data_dir) => Router::ask(data_dir).await.ok(),
+            None => None,
+        };
         let mut answers = BTreeMap::new();
         for app in rows.apps.iter().filter(|app| app.live.is_some() && !app.deleting) {
             let host = format!("{}.localhost", app.name);
             let mut said = Vec::new();
             for _ in 0..QUESTIONS {
-                said.push(windlass_testkit::get(&front.router(), &host, "/").await);
+                said.push(windlass_testkit::get(address, &host, "/").await);
             }
             answers.insert(app.name.clone(), said);
         }
