@@ -17,6 +17,6 @@ pub use state::State;
 /// Where an instance's folder is mounted in its container.
 pub const MOUNTED_AT: &str = "/.windlass";
 
-/// What is run in the container; ends with 0 when the gate is open and with 1 when it is not. It may take a minute to answer when it
+/// What is run in the container; ends with 0 when the gate is open and with 1 when it is not. It may take two minutes to answer when it
 /// has nothing new to say.
 pub const COMMAND: [&str; 2] = ["/.windlass/gate", "/.windlass/state"];

@@ -4,7 +4,7 @@
 //! standard library alone, and no thread, no process and no network of it.
 //!
 //! Starting a program inside a container costs much more than this program does. So it does not answer at once where it has nothing
-//! new to say: it waits until its gate moves, and is started once a minute, not once a second.
+//! new to say: it waits until its gate moves, and is started every other minute, not every second.
 
 mod state;
 
@@ -18,7 +18,7 @@ use std::{
 use state::State;
 
 /// How long it waits at most: an answer that came to nothing is given again after this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it looks.
 const PAUSE: Duration = Duration::from_millis(200);
 

@@ -80,6 +80,10 @@ impl Runtime for DockerRuntime {
         self.start_instance(spec).await
     }
 
+    async fn wake_gate(&self, container: &ContainerId) -> Result<(), RuntimeError> {
+        self.take_up_checks(container).await
+    }
+
     async fn observe(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError> {
         self.observe_containers(scope).await
     }

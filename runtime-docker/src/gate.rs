@@ -34,6 +34,7 @@ pub enum GateError {
 }
 
 const CHECK: &str = "try out a gate";
+const WAKE: &str = "check a container's health again";
 /// A tar archive of nothing.
 const NOTHING: [u8; 1024] = [0; 1024];
 
@@ -51,6 +52,22 @@ impl DockerRuntime {
         let removed = self.docker.remove_image(&image, Some(force), None).await;
         removed.map_err(|error| runtime_error(CHECK, error))?;
         tried
+    }
+
+    /// Docker before 23 checks no container any more that outlived a restart of dockerd (`live-restore`), until it is paused and
+    /// goes on: a fraction of a second, in which requests wait.
+    pub(crate) async fn take_up_checks(&self, container: &ContainerId) -> Result<(), RuntimeError> {
+        let Some(state) = self.inspect_own(container).await?.and_then(|found| found.state) else {
+            return Ok(());
+        };
+        if state.health.is_none() || !state.running.unwrap_or(false) {
+            return Ok(());
+        }
+        // One that is paused already was left so by an engine that was killed in between.
+        if !state.paused.unwrap_or(false) {
+            ignore_ended(self.docker.pause_container(container.as_str()).await)?;
+        }
+        ignore_ended(self.docker.unpause_container(container.as_str()).await)
     }
 
     async fn import_nothing(&self, image: &str) -> Result<(), RuntimeError> {
@@ -108,5 +125,13 @@ impl DockerRuntime {
     fn own_labels(&self) -> [(String, String); 2] {
         [(labels::MANAGED, "true"), (labels::ENGINE, self.engine.as_str())]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    }
+}
+
+/// A container may end at any moment; then Docker refuses with a conflict, or does not know it any more.
+fn ignore_ended(answer: Result<(), bollard::errors::Error>) -> Result<(), RuntimeError> {
+    match answer {
+        Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
+        answer => answer.map_err(|error| runtime_error(WAKE, error)),
     }
 }

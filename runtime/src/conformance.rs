@@ -84,6 +84,7 @@ pub async fn run(harness: &dyn Harness) {
         lifecycle::what_is_gone_is_no_error,
         gates::health_is_what_the_program_says,
         gates::without_a_gate_there_is_no_health,
+        gates::waking_a_gate_does_no_harm,
         gates::a_stopped_container_has_no_health,
         names::a_name_of_another_instance_is_taken,
         names::a_foreign_container_keeps_its_name_and_its_life,

@@ -10,7 +10,7 @@ mod runtime;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use chrono::Utc;
@@ -122,6 +122,13 @@ impl FakeRuntime {
     /// From now on every request fails as if the runtime were down (containers go on), or works again.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.state().unreachable = unreachable;
+    }
+
+    /// From now on no program of a gate is run any more, as after a restart of some versions of Docker; until somebody wakes it.
+    pub fn forget_gates(&self) {
+        for container in self.state().containers.values() {
+            container.asleep.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Makes a container without starting it, as a killed worker may leave it.

@@ -32,6 +32,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// created); one that has already ended is left as it is and reported as started: `wait` and `observe` tell its end.
     async fn start(&self, spec: &InstanceSpec) -> Result<Started, StartError>;
 
+    /// Sees to it that the program of a container's [`crate::Gate`] is run: a runtime may forget that when it is itself restarted.
+    /// The container may stand still for a moment. Fine when it has no gate, does not run, or is gone.
+    async fn wake_gate(&self, container: &ContainerId) -> Result<(), RuntimeError>;
+
     /// Our own containers, running or not, as their labels and the runtime describe them.
     async fn observe(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError>;
 

@@ -134,7 +134,16 @@ impl TraefikEdge {
             self.turn(container, open)?;
         }
         let behind = containers.iter().copied().filter(|container| !says(container, open));
-        let late = self.until_told(behind.cloned().collect(), open).await?;
+        let mut late = self.until_told(behind.cloned().collect(), open).await?;
+        if late
+            .iter()
+            .any(|container| !self.memory().late.contains(&container.instance))
+        {
+            for container in &late {
+                self.runtime.wake_gate(&container.container).await.map_err(unseen)?;
+            }
+            late = self.until_told(late, open).await?;
+        }
         for container in &late {
             if self.memory().late.insert(container.instance) {
                 tracing::warn!(name = %container.name, health = ?container.health, open, "docker does not say what the gate says");

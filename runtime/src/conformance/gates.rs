@@ -76,6 +76,33 @@ pub(super) async fn without_a_gate_there_is_no_health(stage: &Stage<'_>) {
     assert_eq!(stage.observe().await[0].health, None);
 }
 
+pub(super) async fn waking_a_gate_does_no_harm(stage: &Stage<'_>) {
+    let folder = Folder::of(stage);
+    folder.open();
+    let spec = gated(stage, &folder).await;
+    let started = stage.runtime().start(&spec).await.expect("it starts");
+    becomes(stage, Health::Healthy).await;
+    for _ in 0..2 {
+        stage
+            .runtime()
+            .wake_gate(&started.container)
+            .await
+            .expect("it is woken");
+    }
+    becomes(stage, Health::Healthy).await;
+    folder.close();
+    becomes(stage, Health::Unhealthy).await;
+    stage.runtime().remove(&started.container).await.expect("it is removed");
+    stage.runtime().wake_gate(&started.container).await.expect("it is gone");
+    let (_, without) = stage.start(&Act::Sleep).await;
+    stage
+        .runtime()
+        .wake_gate(&without.container)
+        .await
+        .expect("it has none");
+    assert!(stage.observe().await[0].state.is_running());
+}
+
 pub(super) async fn a_stopped_container_has_no_health(stage: &Stage<'_>) {
     let folder = Folder::of(stage);
     folder.open();

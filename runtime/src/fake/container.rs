@@ -3,7 +3,7 @@ use std::{
     process::Stdio,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ pub(super) struct Container {
     pub(super) live: watch::Sender<Live>,
     events: broadcast::Sender<RuntimeEvent>,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Whether the program of its gate is not run.
+    pub(super) asleep: AtomicBool,
 }
 
 /// What changes while a container lives.
@@ -70,6 +72,7 @@ impl Container {
             live: watch::Sender::new(live),
             events,
             tasks: Mutex::default(),
+            asleep: AtomicBool::new(false),
         }
     }
 
@@ -114,6 +117,9 @@ impl Container {
             check.args(arguments).kill_on_drop(true);
             check.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let healthy = check.status().await.is_ok_and(|status| status.success());
+            if self.asleep.load(Ordering::Relaxed) {
+                continue;
+            }
             let health = if healthy { Health::Healthy } else { Health::Unhealthy };
             self.live.send_if_modified(|live| {
                 let runs = live.state.is_running();

@@ -1,4 +1,8 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -139,6 +143,13 @@ impl Runtime for FakeRuntime {
             container: container.id.clone(),
             address,
         })
+    }
+
+    async fn wake_gate(&self, container: &ContainerId) -> Result<(), RuntimeError> {
+        if let Some(container) = self.own(container)? {
+            container.asleep.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn observe(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError> {

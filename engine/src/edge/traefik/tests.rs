@@ -258,6 +258,16 @@ async fn what_docker_says_against_the_table_is_noticed_and_put_right() {
 }
 
 #[tokio::test]
+async fn a_docker_that_forgot_its_checks_is_reminded() {
+    let stage = Stage::new().await;
+    let (old, new) = (stage.start(1).await, stage.start(2).await);
+    stage.edge.apply(&table(1, &[old])).await.unwrap();
+    stage.fake.forget_gates();
+    stage.edge.apply(&table(2, &[new])).await.unwrap();
+    assert_eq!(stage.shown().await, [new]);
+}
+
+#[tokio::test]
 async fn an_older_table_is_refused_whoever_brings_it() {
     let stage = Stage::new().await;
     let one = stage.start(1).await;
