@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{MissedTickBehavior, timeout},
 };
 
@@ -95,7 +95,8 @@ impl Traffic {
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    /// All visitors; they end with this.
+    task: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -129,7 +130,8 @@ impl Load {
             misses: Mutex::default(),
             idle: Mutex::default(),
         });
-        let task = tokio::spawn(shared.clone().run(apps, Chance::for_trial(seed, "load", 0)));
+        let mut task = JoinSet::new();
+        task.spawn(shared.clone().run(apps, Chance::for_trial(seed, "load", 0)));
         Self { shared, task }
     }
 
@@ -147,9 +149,11 @@ impl Load {
     ///
     /// # Panics
     /// When the visitors did.
-    pub async fn stop(self) -> Traffic {
+    pub async fn stop(mut self) -> Traffic {
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.task.await.expect("visitors do not panic");
+        while let Some(over) = self.task.join_next().await {
+            over.expect("visitors do not panic");
+        }
         let shared = &self.shared;
         Traffic {
             sent: shared.sent.load(Ordering::Relaxed),

@@ -1,7 +1,7 @@
 //! One app under test: its versions as commits, and the operations on it, whose outcomes go into the history.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -23,6 +23,7 @@ pub struct Site {
     api: Api,
     history: Arc<History>,
     versions: Mutex<BTreeMap<String, String>>,
+    doomed: Mutex<BTreeSet<String>>,
     next: Mutex<u32>,
 }
 
@@ -49,6 +50,7 @@ impl Site {
             api: engine.api().clone(),
             history: history.clone(),
             versions: Mutex::default(),
+            doomed: Mutex::default(),
             next: Mutex::new(1),
         }
     }
@@ -56,6 +58,11 @@ impl Site {
     /// What each commit answers.
     pub fn versions(&self) -> BTreeMap<String, String> {
         self.versions.lock().unwrap().clone()
+    }
+
+    /// The commits whose app ends at once: they must never go live.
+    pub fn doomed(&self) -> BTreeSet<String> {
+        self.doomed.lock().unwrap().clone()
     }
 
     fn next(&self) -> u32 {
@@ -69,6 +76,9 @@ impl Site {
         let says = format!("{} v{}", self.app.name(), self.next());
         let commit = self.app.repo.commit(&files(&says, manner)).await;
         self.versions.lock().unwrap().insert(commit.clone(), says);
+        if manner.0.contains(&"--crash") {
+            self.doomed.lock().unwrap().insert(commit.clone());
+        }
         commit
     }
 

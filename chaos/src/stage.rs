@@ -197,6 +197,7 @@ impl Stage {
     pub fn expected(&self) -> Expected {
         Expected {
             commits: self.sites.iter().flat_map(Site::versions).collect(),
+            doomed: self.sites.iter().flat_map(Site::doomed).collect(),
             untouched: self.untouched.clone(),
             orphans: false,
             traefik: self.traefik.is_some(),

@@ -44,6 +44,13 @@ pub(super) fn end_once(history: &[Operation], expected: &Expected, world: &World
                     format!("deployment {id} was acknowledged and is lost"),
                 ));
             }
+            Some(row) if is_doomed(&operation.ask, expected) && row.status == "succeeded" => {
+                found.push(Violation::new(
+                    "I4",
+                    format!("deployment {id} of an app that crashes succeeded"),
+                ));
+            }
+            Some(_) if is_doomed(&operation.ask, expected) => {}
             Some(row)
                 if expected.all_succeed && ended_badly(row) && !cancelled.contains(id.as_str()) && app_is_there =>
             {
@@ -63,6 +70,10 @@ pub(super) fn end_once(history: &[Operation], expected: &Expected, world: &World
             _ => {}
         }
     }
+}
+
+fn is_doomed(ask: &Ask, expected: &Expected) -> bool {
+    matches!(ask, Ask::Deploy { commit } if expected.doomed.contains(commit))
 }
 
 fn ended_badly(row: &DeploymentRow) -> bool {
@@ -134,6 +145,13 @@ pub(super) fn delivered_once(history: &[Operation], world: &World, found: &mut V
             found.push(Violation::new(
                 "I8",
                 format!("{sent} deliveries of {name} made {made} deployments"),
+            ));
+        }
+        let taken = acknowledged.iter().filter(|(app, _)| *app == name).count();
+        if made < taken {
+            found.push(Violation::new(
+                "I8",
+                format!("{taken} deliveries of {name} were taken, {made} deployments made"),
             ));
         }
     }

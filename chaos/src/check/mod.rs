@@ -18,7 +18,7 @@ mod deployments;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     history::{Ask, Operation, Outcome},
@@ -55,6 +55,8 @@ impl std::fmt::Display for Violation {
 pub struct Expected {
     /// What each commit answers: `app version`.
     pub commits: BTreeMap<String, String>,
+    /// Commits whose app ends at once: they must never succeed.
+    pub doomed: BTreeSet<String>,
     /// The containers of apps that nobody touched.
     pub untouched: BTreeMap<String, Vec<String>>,
     /// Whether things without an owner count already: the engine sweeps them after a grace time.
@@ -83,11 +85,15 @@ pub fn check(history: &[Operation], expected: &Expected, world: &World) -> Vec<V
 
 /// I2.
 fn acknowledged_writes_exist(history: &[Operation], world: &World, found: &mut Vec<Violation>) {
-    let apps: std::collections::BTreeSet<&str> = history.iter().map(|operation| operation.app.as_str()).collect();
+    let apps: BTreeSet<&str> = history.iter().map(|operation| operation.app.as_str()).collect();
     for name in apps {
         let of_app = || history.iter().filter(move |operation| operation.app == name);
         let destroyed = of_app().any(|operation| operation.ask == Ask::Destroy && !was_refused(operation));
         if destroyed {
+            let acknowledged = of_app().any(|operation| operation.ask == Ask::Destroy && is_acknowledged(operation));
+            if acknowledged && world.rows.app(name).is_some() {
+                found.push(Violation::new("I2", format!("{name} was destroyed and is still there")));
+            }
             continue;
         }
         let Some(app) = world.rows.app(name) else {

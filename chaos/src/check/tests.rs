@@ -58,6 +58,7 @@ fn well() -> (Vec<Operation>, Expected, World) {
     world.answers.insert("shop".into(), vec![answer("shop v1 -\n")]);
     let expected = Expected {
         commits: [("c1".to_owned(), "shop v1".to_owned())].into(),
+        doomed: BTreeSet::from(["bad".to_owned()]),
         untouched: [("shop".to_owned(), vec!["k".to_owned()])].into(),
         orphans: true,
         traefik: false,
@@ -316,4 +317,26 @@ fn a_delivery_that_was_taken_and_lost_is_found() {
         let delivery = "one".to_owned();
         history.push(acknowledged(Ask::Deliver { delivery }, None));
     });
+}
+
+#[test]
+fn an_app_that_crashes_must_not_succeed() {
+    let deploy = |status: &'static str| {
+        move |history: &mut Vec<Operation>, world: &mut World| {
+            history.push(acknowledged(Ask::Deploy { commit: "bad".into() }, Some("dpl_e")));
+            world.rows.deployments.push(DeploymentRow {
+                id: "e".into(),
+                app: "a".into(),
+                status: status.into(),
+                ..DeploymentRow::default()
+            });
+        }
+    };
+    breaks(&["I4"], deploy("succeeded"));
+    breaks(&[], deploy("failed"));
+}
+
+#[test]
+fn a_destroyed_app_that_is_still_there_is_found() {
+    breaks(&["I2"], |history, _| history.push(acknowledged(Ask::Destroy, None)));
 }

@@ -53,7 +53,7 @@ async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
     if live_restore {
         stage.leave_alone(1).await;
     }
-    let mut trials: Vec<(Point, Side)> = enumerate(&stage, "deploy")
+    let mut trials: Vec<(Point, Side)> = enumerate(&mut stage, "deploy")
         .await
         .into_iter()
         .filter(|point| point.what.starts_with("docker:"))

@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use super::{Run, tell};
 use crate::{
-    history::Ask,
+    history::{Ask, Outcome},
     point::{Action, Point, Side, Trap},
     report::Tally,
     site::Manner,
@@ -21,7 +22,11 @@ const REPETITIONS: u32 = 3;
 const REACH: Duration = Duration::from_secs(15);
 
 /// The operations whose boundaries are enumerated.
-const KINDS: [&str; 5] = ["deploy", "config", "rollback", "scale", "push"];
+const KINDS: [&str; 8] = [
+    "deploy", "config", "rollback", "scale", "push", "crash", "cancel", "destroy",
+];
+/// How long a deployment goes on before it is cancelled.
+const UNTIL_CANCELLED: Duration = Duration::from_millis(600);
 
 /// The app that is worked on; the other one is left alone.
 const WORKED_ON: usize = 0;
@@ -44,8 +49,8 @@ pub async fn random(run: &Run) -> Tally {
         let kind = *chance.one_of(&KINDS);
         let after = Duration::from_millis(chance.below(2500));
         let name = format!("{round}: {kind}, killed after {} ms", after.as_millis());
-        let ask = next(&stage, kind).await;
-        ask_while(&stage, ask, tokio::time::sleep(after)).await;
+        let (site, ask) = set_up(&mut stage, kind).await;
+        ask_while(&stage, site, kind, ask, tokio::time::sleep(after)).await;
         let killed = Moment::now();
         stage.engine.kill9();
         recover(&mut stage, &mut tally, &name, killed).await;
@@ -90,7 +95,7 @@ pub(super) async fn at_points(
     let mut stage = prepare(run, &name.replace(' ', "-"), &SHORT_LEASE).await;
     let mut trials = Vec::new();
     for kind in kinds {
-        let points: Vec<Point> = enumerate(&stage, kind)
+        let points: Vec<Point> = enumerate(&mut stage, kind)
             .await
             .into_iter()
             .filter(|point| chosen(point))
@@ -127,10 +132,10 @@ pub(super) async fn at_points(
 }
 
 /// What an undisturbed operation does, in order.
-pub(super) async fn enumerate(stage: &Stage, kind: &str) -> Vec<Point> {
-    let ask = next(stage, kind).await;
+pub(super) async fn enumerate(stage: &mut Stage, kind: &str) -> Vec<Point> {
+    let (site, ask) = set_up(stage, kind).await;
     stage.points.begin(0, None);
-    stage.sites[WORKED_ON].ask(ask).await;
+    act(stage, site, kind, ask).await;
     stage.settle(&stage.expected(), PATIENCE).await;
     let mut points = stage.points.end();
     points.retain(|point| point.occurrence <= REPETITIONS);
@@ -141,11 +146,11 @@ pub(super) async fn enumerate(stage: &Stage, kind: &str) -> Vec<Point> {
 async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) -> bool {
     let name = format!("{kind}: {:?} {:?} {}", trap.action, trap.side, trap.point);
     let kills = trap.action == Action::Kill;
-    let ask = next(stage, kind).await;
+    let (site, ask) = set_up(stage, kind).await;
     stage.points.begin(stage.engine.pid(), Some(trap));
     let sprung = {
         let waits = stage.points.sprung(REACH);
-        ask_while(stage, ask, waits).await
+        ask_while(stage, site, kind, ask, waits).await
     };
     let moment = Moment::now();
     stage.points.end();
@@ -156,26 +161,55 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) -> 
     sprung.is_some()
 }
 
-/// Asks, and goes on when `until` is over; an answer that has not come by then is waited for no longer than it takes the engine to die.
-async fn ask_while<T>(stage: &Stage, ask: Ask, until: impl Future<Output = T>) -> T {
-    let asked = stage.sites[WORKED_ON].ask(ask);
-    tokio::pin!(asked, until);
+/// Acts, and goes on when `until` is over; an answer that has not come by then is waited for no longer than it takes the engine to die.
+async fn ask_while<T>(stage: &Stage, site: usize, kind: &str, ask: Ask, until: impl Future<Output = T>) -> T {
+    let (mut acted, mut until) = (pin!(act(stage, site, kind, ask)), pin!(until));
     tokio::select! {
         done = &mut until => {
             // A broken connection is an answer too: it makes the outcome unknown.
-            let _ = tokio::time::timeout(Duration::from_millis(200), &mut asked).await;
+            let _ = tokio::time::timeout(Duration::from_millis(200), &mut acted).await;
             done
         }
-        _ = &mut asked => until.await,
+        () = &mut acted => until.await,
     }
+}
+
+/// An operation with all that belongs to its kind.
+async fn act(stage: &Stage, site: usize, kind: &str, ask: Ask) {
+    let site = &stage.sites[site];
+    let outcome = site.ask(ask).await;
+    let (
+        "cancel",
+        Outcome::Acknowledged {
+            deployment: Some(deployment),
+            ..
+        },
+    ) = (kind, outcome)
+    else {
+        return;
+    };
+    tokio::time::sleep(UNTIL_CANCELLED).await;
+    site.ask(Ask::Cancel { deployment }).await;
+}
+
+/// The app that is worked on and the next operation of a kind; an app that is to be destroyed is made for it.
+async fn set_up(stage: &mut Stage, kind: &str) -> (usize, Ask) {
+    if kind != "destroy" {
+        return (WORKED_ON, next(stage, kind).await);
+    }
+    let name = format!("brief{}", stage.history.all().len());
+    (stage.add(&name).await, Ask::Destroy)
 }
 
 /// The next operation of a kind.
 pub(super) async fn next(stage: &Stage, kind: &str) -> Ask {
     let site = &stage.sites[WORKED_ON];
     match kind {
-        "deploy" => Ask::Deploy {
+        "deploy" | "cancel" => Ask::Deploy {
             commit: site.bring(Manner::default()).await,
+        },
+        "crash" => Ask::Deploy {
+            commit: site.bring(Manner(&["--crash"])).await,
         },
         "push" => Ask::Push {
             commit: site.commit(Manner::default()).await,

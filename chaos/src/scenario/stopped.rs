@@ -35,7 +35,7 @@ pub async fn play(run: &Run) -> Tally {
     stage.open(run.visits, run.seed);
     let mut trials = Vec::new();
     for kind in ["config", "rollback"] {
-        let points = enumerate(&stage, kind).await;
+        let points = enumerate(&mut stage, kind).await;
         trials.extend(
             points
                 .into_iter()
@@ -53,6 +53,9 @@ pub async fn play(run: &Run) -> Tally {
         trial(&mut stage, &mut tally, kind, point, side).await;
     }
     tally.notes.push(format!("{} of {all} boundaries tried", tally.trials));
+    let traffic = stage.close().await;
+    // The worker that is not stopped waits for its own router only; an installation has one.
+    tally.visited(&traffic, false);
     finish(stage, &mut tally).await;
     tally
 }
