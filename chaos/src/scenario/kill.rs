@@ -294,5 +294,7 @@ pub(super) async fn finish(mut stage: Stage, tally: &mut Tally) {
     stage.add(&name).await;
     let settled = stage.settle_for_good().await;
     tally.broke("the end", settled.violations);
-    tally.visited(&traffic, true);
+    if traffic.sent > 0 {
+        tally.visited(&traffic, true);
+    }
 }

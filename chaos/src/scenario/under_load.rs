@@ -1,7 +1,7 @@
 //! What happens every day, again and again under load: deployments, rollbacks, scaling, the router replaced or killed, the engine
 //! restarted. No request may be lost by any of it but the kill of the router.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::{
     report::Tally,
     site::{Manner, Site},
     stage::{PATIENCE, Stage},
-    world::{gap_probe, router_pid},
+    world::{gap_probe, router_pid, until_heard},
 };
 
 /// Deployments, then rollbacks, then scaling.
@@ -108,17 +108,11 @@ async fn route_change(stage: &Stage, tally: &mut Tally) {
 
 /// When a version first answered through the router, in seconds since 1970.
 async fn first_heard(router: &str, host: &str, says: &str) -> Option<f64> {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        if windlass_testkit::get(router, host, "/").await.body.starts_with(says) {
-            return SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .ok()
-                .map(|at| at.as_secs_f64());
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    None
+    until_heard(router, host, says, PATIENCE).await.ok()?;
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .map(|at| at.as_secs_f64())
 }
 
 /// The router replaced in order again and again; then the engine restarted in order.

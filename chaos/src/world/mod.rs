@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path};
 use windlass_testkit::{Answer, Engine};
 
 pub use docker::{Container, Docker, DockerEye};
-pub use router::{Router, gap_probe, router_pid};
+pub use router::{Router, gap_probe, router_pid, until_heard};
 pub use rows::{AppRow, DeploymentRow, FormationRow, ImageRow, InstanceRow, ReleaseRow, Rows, StepRow};
 
 /// Everything at one moment.

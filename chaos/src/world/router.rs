@@ -100,21 +100,36 @@ async fn status(data_dir: &Path) -> anyhow::Result<Status> {
 /// When none comes within `patience`.
 pub async fn gap_probe(router: &str, host: &str, patience: Duration) -> anyhow::Result<Duration> {
     let start = Instant::now();
+    until_heard(router, host, "", patience).await?;
+    Ok(start.elapsed())
+}
+
+/// Asks for `/` of a host every few milliseconds on new connections until an answer with 200 begins with these words.
+///
+/// # Errors
+/// When none comes within `patience`.
+pub async fn until_heard(router: &str, host: &str, words: &str, patience: Duration) -> anyhow::Result<()> {
+    let start = Instant::now();
     while start.elapsed() < patience {
-        let once = tokio::time::timeout(Duration::from_millis(500), serves(router, host)).await;
-        if once.is_ok_and(|served| served.unwrap_or(false)) {
-            return Ok(start.elapsed());
+        let once = tokio::time::timeout(Duration::from_millis(500), says(router, host)).await;
+        let said = once.ok().and_then(Result::ok).flatten();
+        if said.is_some_and(|body| body.starts_with(words)) {
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    anyhow::bail!("{host} was not served within {patience:?}")
+    anyhow::bail!("{host} did not say {words:?} within {patience:?}")
 }
 
-async fn serves(router: &str, host: &str) -> std::io::Result<bool> {
+/// The body of an answer with 200.
+async fn says(router: &str, host: &str) -> std::io::Result<Option<String>> {
     let mut stream = TcpStream::connect(router).await?;
     let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await?;
-    Ok(&answer == b"HTTP/1.1 200")
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let body = answer
+        .split_once("\r\n\r\n")
+        .filter(|_| answer.starts_with("HTTP/1.1 200"));
+    Ok(body.map(|(_, body)| body.to_owned()))
 }
