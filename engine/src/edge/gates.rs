@@ -28,8 +28,8 @@ pub async fn gates(config: &Config, docker: &DockerRuntime) -> anyhow::Result<Ga
         Ok(()) => {}
         Err(error @ GateError::Unusable { .. }) => {
             return Err(error).context(
-                "router.kind = \"traefik\" needs a Docker that sees the data directory under the same path, on a file system from \
-                 which programs may be run: set data_dir to such a folder, or router.kind to \"builtin\"",
+                "router.kind = \"traefik\" needs a Docker that sees the data directory, under the same path: set docker_host to the Docker of \
+                 this machine, data_dir to a folder that it sees, or router.kind to \"builtin\"",
             );
         }
         // A Docker that is just going away says nothing about gates.
