@@ -19,6 +19,7 @@ mod operations;
 mod push;
 mod restart;
 mod rollback;
+mod router;
 mod scale;
 mod tour;
 mod traefik;
