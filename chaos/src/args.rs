@@ -56,6 +56,7 @@ impl Args {
             deploys: self.deploys,
             outage: Duration::from_secs(self.outage),
             points: self.points,
+            kinds: usize::MAX,
             folder: self.folder.clone(),
         }
     }

@@ -60,6 +60,7 @@ fn run(rounds: usize) -> Run {
         deploys: DEPLOYS,
         outage: Duration::from_secs(5),
         points: None,
+        kinds: usize::MAX,
         folder: std::env::temp_dir().join("windlass-bench"),
     }
 }

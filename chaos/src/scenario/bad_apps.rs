@@ -110,7 +110,10 @@ pub async fn play(run: &Run) -> Tally {
     let alone = stage.add("alone").await;
     stage.leave_alone(alone).await;
     let clock = run.clock();
-    for case in CASES {
+    for case in CASES
+        .into_iter()
+        .take(usize::try_from(run.rounds).unwrap_or(usize::MAX))
+    {
         if !clock.goes_on() {
             tally.notes.push(format!("no time for: {}", case.name));
             continue;

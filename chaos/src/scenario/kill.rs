@@ -94,7 +94,7 @@ pub(super) async fn at_points(
     let mut tally = Tally::new(name);
     let mut stage = prepare(run, &name.replace(' ', "-"), &SHORT_LEASE).await;
     let mut trials = Vec::new();
-    for kind in kinds {
+    for kind in kinds.iter().take(run.kinds) {
         let points: Vec<Point> = enumerate(&mut stage, kind)
             .await
             .into_iter()

@@ -35,6 +35,8 @@ pub struct Run {
     pub outage: Duration,
     /// At most so many of the enumerated crash points are tried, chosen by the seed; none: all.
     pub points: Option<usize>,
+    /// So many kinds of operations are enumerated, the most telling ones first.
+    pub kinds: usize,
     /// Where histories are written.
     pub folder: PathBuf,
 }
