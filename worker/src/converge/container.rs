@@ -40,6 +40,8 @@ pub(super) async fn instance_spec(
     if let Some(port) = port {
         env.insert("PORT".to_owned(), Secret::new(port.to_string()));
     }
+    let routed = port.is_some() && row.process.is_web();
+    let gate = if routed { shared.edge.gate(row.id)? } else { None };
     Ok(InstanceSpec {
         instance: row.id,
         role: Role::Instance,
@@ -55,6 +57,7 @@ pub(super) async fn instance_spec(
         extra_labels: traefik_labels(shared, work, row, (port.filter(|_| row.process.is_web()), &network))?,
         network,
         name,
+        gate,
         stop_grace: Duration::from_secs(release.settings.drain_seconds.into()),
     })
 }
