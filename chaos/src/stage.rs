@@ -256,6 +256,13 @@ impl Stage {
             orphans: true,
             ..self.expected()
         };
+        let soon = self.settle(&self.expected(), PATIENCE).await;
+        if !soon.violations.is_empty() {
+            return soon;
+        }
+        if let Some(orphan) = self.judge(&expected).await.0.first() {
+            eprintln!("# waiting for the sweep: {orphan}");
+        }
         self.settle(&expected, SWEEP).await
     }
 

@@ -120,11 +120,19 @@ pub async fn play(run: &Run, words: &[String]) -> Vec<Tally> {
         let Some(played) = playing.join_next().await else {
             continue;
         };
-        tallies.push(played.unwrap_or_else(|error| {
+        let mut tally = played.unwrap_or_else(|error| {
             let mut broken = Tally::new(name);
             broken.broke("the whole", [Violation::new("broken off", error.to_string())]);
             broken
-        }));
+        });
+        if !tally.violations.is_empty() {
+            tally.notes.push(format!(
+                "again: scripts/chaos --scenario {name} --seed {seed}; when it is mended, keep it: add the line `{name} {seed}  what it was` \
+                 to chaos/seeds.txt",
+                seed = run.seed
+            ));
+        }
+        tallies.push(tally);
     }
     tallies
 }
