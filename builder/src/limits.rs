@@ -66,7 +66,7 @@ pub(crate) struct Limiter {
 #[derive(Default)]
 struct UnderWay {
     builds: usize,
-    nests: BTreeSet<PathBuf>,
+    nests: BTreeSet<String>,
 }
 
 impl Limiter {

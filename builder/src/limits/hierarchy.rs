@@ -35,17 +35,26 @@ pub(super) struct Limits {
     pub(super) cpu_millis: Option<u32>,
 }
 
-/// Where the groups of this machine are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Hierarchy {
+/// The groups of this machine, as a Docker Engine sees them. A group is named as BuildKit names it to `runc`: an absolute path
+/// stands below the root of its tree, a relative one below the engine's own group, which in version 1 may be another one in each
+/// tree. In version 2 it stands beside that, because a group with processes in it may have no groups below it there.
+#[derive(Debug, Clone)]
+pub(super) struct Hierarchy {
+    version: Version,
+    root: PathBuf,
+    own: OwnGroups,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
     /// A tree for each controller.
-    V1(PathBuf),
+    V1,
     /// One tree.
-    V2(PathBuf),
+    V2,
 }
 
 /// The groups that a process is in, as `/proc/{pid}/cgroup` lists them: by controller, in version 2 without one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct OwnGroups(BTreeMap<String, String>);
 
 impl OwnGroups {
@@ -61,55 +70,59 @@ impl OwnGroups {
         }
         Self(groups)
     }
+
+    /// The group in the tree of a controller, without the slash before it.
+    fn of(&self, controller: &str) -> &Path {
+        let path = self.0.get(controller).map_or("", String::as_str);
+        Path::new(path.trim_start_matches('/'))
+    }
 }
 
 /// A file of a group, and the value that it must not exceed.
 type Rule = (&'static str, &'static str, u64);
 
 impl Hierarchy {
-    /// The one that the kernel offers, if we may write to it.
-    pub(super) fn of_this_machine() -> Result<Self, Unlimited> {
+    /// The one that the kernel offers, if we may write to it. `own`: the engine's own groups.
+    pub(super) fn of_this_machine(own: OwnGroups) -> Result<Self, Unlimited> {
         let root = PathBuf::from(ROOT);
-        let (found, writable) = if root.join("cgroup.controllers").exists() {
-            (Self::V2(root.clone()), root)
+        let (version, writable) = if root.join("cgroup.controllers").exists() {
+            (Version::V2, root.clone())
         } else {
-            (Self::V1(root.clone()), root.join("memory"))
+            (Version::V1, root.join("memory"))
         };
         match rustix::fs::access(&writable, Access::WRITE_OK) {
-            Ok(()) => Ok(found),
+            Ok(()) => Ok(Self { version, root, own }),
             Err(_) => Err(Unlimited::ReadOnly(writable)),
         }
     }
 
-    /// The group that `runc` makes of a path: an absolute one stands below the root; a relative one below the engine's own group,
-    /// in version 2 beside it, because a group with processes in it may have no groups below it there.
-    pub(super) fn resolve(&self, path: &str, own: &OwnGroups) -> Option<PathBuf> {
-        if let Some(below) = path.strip_prefix('/') {
-            return Some(PathBuf::from(below));
-        }
-        let own = match self {
-            Self::V1(_) => PathBuf::from(own.0.get("memory")?),
-            Self::V2(_) => Path::new(own.0.get("")?).parent()?.to_owned(),
+    /// The folder of a group in the tree of a controller.
+    fn folder(&self, controller: &str, group: &str) -> PathBuf {
+        let (tree, own) = match self.version {
+            Version::V1 => (self.root.join(controller), self.own.of(controller)),
+            Version::V2 => (self.root.clone(), self.own.of("").parent().unwrap_or(Path::new(""))),
         };
-        let own = own.strip_prefix("/").unwrap_or(&own);
-        Some(own.join(path))
+        match group.strip_prefix('/') {
+            Some(below) => tree.join(below),
+            None => tree.join(own).join(group),
+        }
     }
 
     /// Whether the group exists.
-    pub(super) fn is_there(&self, group: &Path) -> bool {
+    pub(super) fn is_there(&self, group: &str) -> bool {
         self.folder("memory", group).exists()
     }
 
     /// Whether anything runs in the group.
-    pub(super) fn has_processes(&self, group: &Path) -> bool {
+    pub(super) fn has_processes(&self, group: &str) -> bool {
         !self.processes(group).is_empty()
     }
 
     /// Limits one step. Only the limit of memory has to hold; a controller that is missing costs its own limit.
-    pub(super) fn limit(&self, group: &Path, limits: &Limits) -> io::Result<()> {
-        let optional: &[Rule] = match self {
-            Self::V1(_) => &[("cpu", "cpu.shares", SHARES), ("pids", "pids.max", PROCESSES)],
-            Self::V2(_) => &[("", "cpu.weight", WEIGHT), ("", "pids.max", PROCESSES)],
+    pub(super) fn limit(&self, group: &str, limits: &Limits) -> io::Result<()> {
+        let optional: &[Rule] = match self.version {
+            Version::V1 => &[("cpu", "cpu.shares", SHARES), ("pids", "pids.max", PROCESSES)],
+            Version::V2 => &[("", "cpu.weight", WEIGHT), ("", "pids.max", PROCESSES)],
         };
         for (controller, file, value) in optional {
             let _ = lower(&self.folder(controller, group).join(file), *value);
@@ -118,13 +131,13 @@ impl Hierarchy {
             let _ = self.limit_cpu(group, millis);
         }
         let memory = self.folder("memory", group);
-        match self {
-            Self::V1(_) => {
+        match self.version {
+            Version::V1 => {
                 lower(&memory.join("memory.limit_in_bytes"), limits.memory_bytes)?;
                 // With what it may swap: the kernel refuses it before the limit without swap is set.
                 let _ = lower(&memory.join("memory.memsw.limit_in_bytes"), limits.memory_bytes);
             }
-            Self::V2(_) => {
+            Version::V2 => {
                 let _ = lower(&memory.join("memory.swap.max"), 0);
                 // A step that lost one of its processes may not know it: better that it ends whole.
                 let _ = fs::write(memory.join("memory.oom.group"), "1");
@@ -134,24 +147,24 @@ impl Hierarchy {
         Ok(())
     }
 
-    fn limit_cpu(&self, group: &Path, millis: u32) -> io::Result<()> {
+    fn limit_cpu(&self, group: &str, millis: u32) -> io::Result<()> {
         let quota = u64::from(millis) * PERIOD_US / 1000;
-        match self {
-            Self::V1(_) => {
+        match self.version {
+            Version::V1 => {
                 let cpu = self.folder("cpu", group);
                 fs::write(cpu.join("cpu.cfs_period_us"), PERIOD_US.to_string())?;
                 lower(&cpu.join("cpu.cfs_quota_us"), quota)
             }
-            Self::V2(_) => lower(&self.folder("", group).join("cpu.max"), quota),
+            Version::V2 => lower(&self.folder("", group).join("cpu.max"), quota),
         }
     }
 
     /// Limits the group around all steps: their weight together, and their memory as long as builds run.
-    pub(super) fn limit_all(&self, nest: &Path, limits: &Limits) {
+    pub(super) fn limit_all(&self, nest: &str, limits: &Limits) {
         let (memory, file) = self.memory_of_all(nest);
-        let (controller, weight, value) = match self {
-            Self::V1(_) => ("cpu", "cpu.shares", SHARES),
-            Self::V2(_) => ("", "cpu.weight", WEIGHT),
+        let (controller, weight, value) = match self.version {
+            Version::V1 => ("cpu", "cpu.shares", SHARES),
+            Version::V2 => ("", "cpu.weight", WEIGHT),
         };
         let _ = lower(&self.folder(controller, nest).join(weight), value);
         if let Err(error) = fs::write(memory.join(file), limits.all_memory_bytes.to_string()) {
@@ -160,26 +173,26 @@ impl Hierarchy {
     }
 
     /// Takes the limit of memory of all steps back.
-    pub(super) fn unlimit_all(&self, nest: &Path) {
+    pub(super) fn unlimit_all(&self, nest: &str) {
         let (memory, file) = self.memory_of_all(nest);
-        let all = match self {
-            Self::V1(_) => "-1",
-            Self::V2(_) => "max",
+        let all = match self.version {
+            Version::V1 => "-1",
+            Version::V2 => "max",
         };
         let _ = fs::write(memory.join(file), all);
     }
 
-    fn memory_of_all(&self, nest: &Path) -> (PathBuf, &'static str) {
-        let file = match self {
-            Self::V1(_) => "memory.limit_in_bytes",
-            Self::V2(_) => "memory.max",
+    fn memory_of_all(&self, nest: &str) -> (PathBuf, &'static str) {
+        let file = match self.version {
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.max",
         };
         (self.folder("memory", nest), file)
     }
 
     /// Puts what runs in the group first in the order in which the kernel kills when the machine has no memory left. BuildKit
     /// starts steps with the engine's own place, which is the last.
-    pub(super) fn kill_first(&self, group: &Path) {
+    pub(super) fn kill_first(&self, group: &str) {
         for process in self.processes(group) {
             let _ = fs::write(
                 format!("/proc/{}/oom_score_adj", process.as_raw_nonzero()),
@@ -189,23 +202,16 @@ impl Hierarchy {
     }
 
     /// Kills what runs in the group.
-    pub(super) fn kill(&self, group: &Path) {
+    pub(super) fn kill(&self, group: &str) {
         for process in self.processes(group) {
             let _ = kill_process(process, Signal::KILL);
         }
     }
 
-    fn processes(&self, group: &Path) -> Vec<Pid> {
+    fn processes(&self, group: &str) -> Vec<Pid> {
         let listed = fs::read_to_string(self.folder("memory", group).join("cgroup.procs")).unwrap_or_default();
         let pid = |line: &str| Pid::from_raw(line.trim().parse().ok()?);
         listed.lines().filter_map(pid).collect()
-    }
-
-    fn folder(&self, controller: &str, group: &Path) -> PathBuf {
-        match self {
-            Self::V1(root) => root.join(controller).join(group),
-            Self::V2(root) => root.join(group),
-        }
     }
 }
 
@@ -244,9 +250,17 @@ mod tests {
         fs::read_to_string(temp.path().join(path)).unwrap()
     }
 
+    fn hierarchy(version: Version, root: &Path, own: &str) -> Hierarchy {
+        Hierarchy {
+            version,
+            root: root.to_owned(),
+            own: OwnGroups::parse(own),
+        }
+    }
+
     #[test]
     fn a_step_is_limited_in_version_1() {
-        let group = Path::new("docker/buildkit/abc");
+        let group = "/docker/buildkit/abc";
         let temp = tree(&[
             ("memory/docker/buildkit/memory.limit_in_bytes", "9223372036854771712\n"),
             (
@@ -262,8 +276,8 @@ mod tests {
             ("cpu/docker/buildkit/abc/cpu.cfs_quota_us", "-1\n"),
             ("pids/docker/buildkit/abc/pids.max", "max\n"),
         ]);
-        let hierarchy = Hierarchy::V1(temp.path().to_owned());
-        hierarchy.limit_all(Path::new("docker/buildkit"), &LIMITS);
+        let hierarchy = hierarchy(Version::V1, temp.path(), "");
+        hierarchy.limit_all("/docker/buildkit", &LIMITS);
         hierarchy.limit(group, &LIMITS).unwrap();
         assert_eq!(
             read(&temp, "memory/docker/buildkit/abc/memory.limit_in_bytes"),
@@ -281,13 +295,14 @@ mod tests {
             read(&temp, "memory/docker/buildkit/memory.limit_in_bytes"),
             "2147483648"
         );
-        hierarchy.unlimit_all(Path::new("docker/buildkit"));
+        hierarchy.unlimit_all("/docker/buildkit");
         assert_eq!(read(&temp, "memory/docker/buildkit/memory.limit_in_bytes"), "-1");
     }
 
     #[test]
     fn a_step_is_limited_in_version_2_and_a_lower_limit_is_left_alone() {
-        let group = Path::new("system.slice/system.slice:docker:abc");
+        let group = "system.slice:docker:abc";
+        let folder = Path::new("system.slice").join(group);
         let files = [
             ("memory.max", "max\n"),
             ("memory.swap.max", "max\n"),
@@ -295,11 +310,12 @@ mod tests {
             ("cpu.max", "max 100000\n"),
             ("pids.max", "100\n"),
         ];
-        let files = files.map(|(file, text)| (group.join(file).to_str().unwrap().to_owned(), text));
+        let files = files.map(|(file, text)| (folder.join(file).to_str().unwrap().to_owned(), text));
         let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
         let temp = tree(&files);
-        Hierarchy::V2(temp.path().to_owned()).limit(group, &LIMITS).unwrap();
-        let now = |file: &str| read(&temp, group.join(file).to_str().unwrap());
+        let hierarchy = hierarchy(Version::V2, temp.path(), "0::/system.slice/docker.service\n");
+        hierarchy.limit(group, &LIMITS).unwrap();
+        let now = |file: &str| read(&temp, folder.join(file).to_str().unwrap());
         assert_eq!(now("memory.max"), "1073741824");
         assert_eq!(
             (now("memory.swap.max"), now("memory.oom.group")),
@@ -312,28 +328,27 @@ mod tests {
     #[test]
     fn a_step_without_the_controller_of_memory_is_not_limited() {
         let temp = tree(&[("docker/buildkit/abc/cpu.weight", "100\n")]);
-        let hierarchy = Hierarchy::V2(temp.path().to_owned());
-        assert!(hierarchy.limit(Path::new("docker/buildkit/abc"), &LIMITS).is_err());
+        let hierarchy = hierarchy(Version::V2, temp.path(), "");
+        assert!(hierarchy.limit("/docker/buildkit/abc", &LIMITS).is_err());
     }
 
     #[test]
     fn relative_paths_are_taken_as_runc_takes_them() {
-        let own = OwnGroups::parse("0::/system.slice/docker.service\n");
-        let path = "system.slice:docker:abc";
-        let v2 = Hierarchy::V2(PathBuf::from("/x"));
+        let (absolute, relative) = ("/docker/buildkit/abc", "system.slice:docker:abc");
+        let folder =
+            |hierarchy: &Hierarchy, controller, group| hierarchy.folder(controller, group).display().to_string();
+        let v2 = hierarchy(Version::V2, Path::new("/x"), "0::/system.slice/docker.service\n");
+        assert_eq!(folder(&v2, "", relative), "/x/system.slice/system.slice:docker:abc");
+        assert_eq!(folder(&v2, "memory", absolute), "/x/docker/buildkit/abc");
+        let root = hierarchy(Version::V2, Path::new("/x"), "0::/\n");
+        assert_eq!(folder(&root, "", relative), "/x/system.slice:docker:abc");
+        let own = "4:memory:/system.slice/docker.service\n1:cpu,cpuacct:/\n0::/elsewhere\n";
+        let v1 = hierarchy(Version::V1, Path::new("/x"), own);
         assert_eq!(
-            v2.resolve(path, &own),
-            Some(PathBuf::from("system.slice/system.slice:docker:abc"))
+            folder(&v1, "memory", relative),
+            "/x/memory/system.slice/docker.service/system.slice:docker:abc"
         );
-        assert_eq!(
-            v2.resolve("/docker/buildkit/abc", &own),
-            Some(PathBuf::from("docker/buildkit/abc"))
-        );
-        let own = OwnGroups::parse("4:memory:/system.slice/docker.service\n1:cpu,cpuacct:/elsewhere\n0::/\n");
-        let v1 = Hierarchy::V1(PathBuf::from("/x"));
-        assert_eq!(
-            v1.resolve(path, &own),
-            Some(PathBuf::from("system.slice/docker.service/system.slice:docker:abc"))
-        );
+        assert_eq!(folder(&v1, "cpu", relative), "/x/cpu/system.slice:docker:abc");
+        assert_eq!(folder(&v1, "cpu", absolute), "/x/cpu/docker/buildkit/abc");
     }
 }

@@ -1,8 +1,7 @@
 //! The steps that BuildKit runs at this moment, and their control groups, as its own folder says.
 //!
 //! For each step BuildKit makes a bundle for `runc`, `{docker root}/buildkit/executor/{id}`, whose `config.json` names the group
-//! under `linux.cgroupsPath`: `/docker/buildkit/{id}`, or `system.slice:docker:{id}` where Docker leaves groups to systemd. `runc`
-//! takes the latter for a path as well, relative to where the Docker Engine itself is.
+//! under `linux.cgroupsPath`: `/docker/buildkit/{id}`, or `system.slice:docker:{id}` where Docker leaves groups to systemd.
 
 use std::{
     fs, io,
@@ -22,25 +21,23 @@ const CONFIG_LIMIT_BYTES: u64 = 1 << 20;
 pub(super) struct Step {
     /// BuildKit's id of its container.
     pub(super) id: String,
-    /// Its control group, below the root of the hierarchy.
-    pub(super) group: PathBuf,
+    /// Its control group, as BuildKit names it to `runc`.
+    pub(super) group: String,
     /// How often it was looked at since its group was there.
     pub(super) looks: u8,
 }
 
 impl Step {
     /// The group around the groups of all steps, if BuildKit has one of its own.
-    pub(super) fn nest(&self) -> Option<&Path> {
-        self.group
-            .parent()
-            .filter(|nest| nest.file_name().is_some_and(|name| name == "buildkit"))
+    pub(super) fn nest(&self) -> Option<&str> {
+        let (nest, _) = self.group.rsplit_once('/')?;
+        (self.group.starts_with('/') && nest.ends_with("/buildkit")).then_some(nest)
     }
 }
 
 /// A Docker Engine on this machine.
 pub(super) struct Engine {
     executor: PathBuf,
-    own: OwnGroups,
     process: PathBuf,
     pub(super) hierarchy: Hierarchy,
 }
@@ -59,9 +56,8 @@ impl Engine {
         let own = fs::read_to_string(process.join("cgroup")).map_err(|_| Unlimited::Hidden(process.clone()))?;
         Ok(Self {
             executor,
-            own: OwnGroups::parse(&own),
             process,
-            hierarchy: Hierarchy::of_this_machine()?,
+            hierarchy: Hierarchy::of_this_machine(OwnGroups::parse(&own))?,
         })
     }
 
@@ -85,12 +81,12 @@ impl Engine {
     }
 
     /// The group of a step; none while its configuration is not written yet, and for whatever is no step.
-    fn group_of(&self, id: &str) -> Option<PathBuf> {
+    fn group_of(&self, id: &str) -> Option<String> {
         let config = self.executor.join(id).join("config.json");
         let file = fs::File::open(config).ok()?;
         let config: serde_json::Value = serde_json::from_reader(io::Read::take(file, CONFIG_LIMIT_BYTES)).ok()?;
         let path = config.get("linux")?.get("cgroupsPath")?.as_str()?;
-        named_after(path, id).then(|| self.hierarchy.resolve(path, &self.own))?
+        named_after(path, id).then(|| path.to_owned())
     }
 }
 
@@ -142,12 +138,12 @@ mod tests {
         let nest = |group: &str| {
             let step = Step {
                 id: "abc".to_owned(),
-                group: PathBuf::from(group),
+                group: group.to_owned(),
                 looks: 0,
             };
-            step.nest().map(Path::to_owned)
+            step.nest().map(str::to_owned)
         };
-        assert_eq!(nest("docker/buildkit/abc"), Some(PathBuf::from("docker/buildkit")));
-        assert_eq!(nest("system.slice/system.slice:docker:abc"), None);
+        assert_eq!(nest("/docker/buildkit/abc").as_deref(), Some("/docker/buildkit"));
+        assert_eq!(nest("system.slice:docker:abc"), None);
     }
 }

@@ -117,17 +117,23 @@ fn limits_of(word: &str) -> Option<Limits> {
         (line.starts_with("/bin/sh") && line.contains(word)).then_some(path)
     })?;
     let groups = read(format!("{}/cgroup", process.display()))?;
-    let v1 = groups.lines().find_map(|line| line.split_once(":memory:"));
-    let group = v1.or_else(|| groups.split_once("0::"))?.1;
-    let file = |v1_name: &str, v2_name: &str| match v1 {
-        Some(_) => read(format!(
-            "/sys/fs/cgroup/{}{group}/{v1_name}",
-            v1_name.split('.').next()?
-        )),
-        None => read(format!("/sys/fs/cgroup{group}/{v2_name}")),
+    let group = |controller: &str| {
+        groups.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let found = fields.next()?.split(',').any(|name| name == controller);
+            fields.next().filter(|_| found)
+        })
+    };
+    let v2 = group("memory").is_none();
+    let file = |v1_name: &str, v2_name: &str| {
+        let controller = v1_name.split('.').next()?;
+        match group(controller) {
+            Some(group) => read(format!("/sys/fs/cgroup/{controller}{group}/{v1_name}")),
+            None => read(format!("/sys/fs/cgroup{}/{v2_name}", group("")?)),
+        }
     };
     Some(Limits {
-        v2: v1.is_none(),
+        v2,
         memory: file("memory.limit_in_bytes", "memory.max")?,
         weight: file("cpu.shares", "cpu.weight")?,
         quota: file("cpu.cfs_quota_us", "cpu.max")?,
