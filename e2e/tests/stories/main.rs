@@ -16,6 +16,7 @@ mod examples;
 mod fetch;
 mod logs;
 mod operations;
+mod plan;
 mod push;
 mod restart;
 mod rollback;
