@@ -11,7 +11,7 @@ use bollard::Docker;
 use futures::stream::BoxStream;
 use windlass_domain::AppId;
 use windlass_runtime::{
-    AppImage, ContainerId, Exit, InstanceSpec, LogsFrom, NetworkError, NetworkSpec, Observed, RunLogLine, Runtime,
+    AppImage, ContainerId, Exit, Glimpse, InstanceSpec, LogsFrom, NetworkError, NetworkSpec, Observed, RunLogLine, Runtime,
     RuntimeError, RuntimeEvent, RuntimeInfo, Scope, StartError, Started,
 };
 
@@ -82,6 +82,10 @@ impl Runtime for DockerRuntime {
 
     async fn wake_gate(&self, container: &ContainerId) -> Result<(), RuntimeError> {
         self.take_up_checks(container).await
+    }
+
+    async fn glance(&self) -> Result<Vec<Glimpse>, RuntimeError> {
+        self.glance_at_containers().await
     }
 
     async fn observe(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError> {

@@ -3,12 +3,15 @@
 use std::net::IpAddr;
 
 use bollard::{
-    models::{ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum, HealthStatusEnum},
+    models::{
+        ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum, ContainerSummary,
+        ContainerSummaryStateEnum, HealthStatusEnum,
+    },
     query_parameters::ListContainersOptionsBuilder,
 };
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use windlass_runtime::{ContainerId, ContainerState, Exit, Health, Observed, RuntimeError, Scope};
+use windlass_runtime::{ContainerId, ContainerState, Exit, Glimpse, Health, Observed, RuntimeError, Scope};
 
 use crate::{
     DockerRuntime,
@@ -20,7 +23,7 @@ use crate::{
 const AT_ONCE: usize = 8;
 
 impl DockerRuntime {
-    pub(crate) async fn observe_containers(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError> {
+    async fn list(&self, scope: Scope) -> Result<Vec<ContainerSummary>, RuntimeError> {
         let app = match scope {
             Scope::All => None,
             Scope::App(app) => Some(app),
@@ -29,11 +32,25 @@ impl DockerRuntime {
             .all(true)
             .filters(&filter(&self.engine, app))
             .build();
-        let listed = self
-            .docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| runtime_error("list containers", error))?;
+        let listed = self.docker.list_containers(Some(options)).await;
+        listed.map_err(|error| runtime_error("list containers", error))
+    }
+
+    pub(crate) async fn glance_at_containers(&self) -> Result<Vec<Glimpse>, RuntimeError> {
+        let glimpse = |listed: ContainerSummary| {
+            let who = listed.labels.as_ref().and_then(identity)?;
+            Some(Glimpse {
+                instance: who.instance,
+                role: who.role,
+                app: who.app,
+                running: listed.state == Some(ContainerSummaryStateEnum::RUNNING),
+            })
+        };
+        Ok(self.list(Scope::All).await?.into_iter().filter_map(glimpse).collect())
+    }
+
+    pub(crate) async fn observe_containers(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError> {
+        let listed = self.list(scope).await?;
         // A list has neither exit codes nor times, so each is inspected; what is removed meanwhile is not there.
         let mut observed: Vec<Observed> = stream::iter(listed.into_iter().filter_map(|container| container.id))
             .map(|id| async move { self.inspect(&ContainerId::new(id)).await })

@@ -91,6 +91,7 @@ pub async fn run(harness: &dyn Harness) {
         names::a_missing_image_and_network_are_told_apart,
         observing::sockets_are_listed_with_their_addresses,
         observing::only_the_app_that_is_asked_for_is_seen,
+        observing::a_glance_tells_who_runs,
         observing::events_tell_what_happens,
         logs::both_streams_are_read,
         logs::a_reader_that_comes_back_loses_and_doubles_nothing,

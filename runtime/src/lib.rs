@@ -20,7 +20,7 @@ mod spec;
 pub use diagnose::{Symptoms, diagnose};
 pub use error::{NetworkError, RuntimeError, StartError};
 pub use observed::{
-    AppImage, ContainerState, EventKind, Exit, Health, LogStream, LogsFrom, Observed, RunLogLine, RuntimeEvent,
+    AppImage, ContainerState, EventKind, Exit, Glimpse, Health, LogStream, LogsFrom, Observed, RunLogLine, RuntimeEvent,
     RuntimeInfo, Scope, Started,
 };
 pub use port::Runtime;

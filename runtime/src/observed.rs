@@ -100,6 +100,19 @@ pub enum Health {
     Unhealthy,
 }
 
+/// As much of a container as can be seen at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glimpse {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What it is for.
+    pub role: Role,
+    /// The app.
+    pub app: AppId,
+    /// Whether its process runs.
+    pub running: bool,
+}
+
 /// One of our own containers, rebuilt from its labels and from what the runtime says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {

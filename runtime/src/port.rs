@@ -7,8 +7,8 @@ use futures::stream::BoxStream;
 use windlass_domain::AppId;
 
 use crate::{
-    AppImage, ContainerId, Exit, InstanceSpec, LogsFrom, NetworkError, NetworkSpec, Observed, RunLogLine, RuntimeError,
-    RuntimeEvent, RuntimeInfo, Scope, StartError, Started,
+    AppImage, ContainerId, Exit, Glimpse, InstanceSpec, LogsFrom, NetworkError, NetworkSpec, Observed, RunLogLine,
+    RuntimeError, RuntimeEvent, RuntimeInfo, Scope, StartError, Started,
 };
 
 /// What Windlass asks of whatever runs its containers.
@@ -38,6 +38,10 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Our own containers, running or not, as their labels and the runtime describe them.
     async fn observe(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError>;
+
+    /// Which instances of ours have a container, and whether it runs: one cheap question about all, for seeing where a closer look is
+    /// due.
+    async fn glance(&self) -> Result<Vec<Glimpse>, RuntimeError>;
 
     /// SIGTERM (or the image's own stop signal), then SIGKILL after `grace`. Returns when the container has ended; fine when it
     /// has already ended or is gone.

@@ -5,6 +5,7 @@
 
 pub(crate) mod container;
 mod delete;
+mod glance;
 mod health;
 mod look;
 mod queue;
@@ -20,8 +21,10 @@ pub(crate) use queue::Converger;
 
 use crate::context::Shared;
 
-/// How often every app is looked at when nothing happens.
-const RESYNC: Duration = Duration::from_secs(5);
+/// How often it is seen at a glance who wants a look, when nothing happens.
+const GLANCE: Duration = Duration::from_secs(5);
+/// How often every app is looked at all the same.
+const RESYNC: Duration = Duration::from_secs(20);
 /// Only the holder of an app's lease changes its containers.
 const APP_LEASE: Duration = Duration::from_secs(8);
 /// After so many rounds in a row the task gives others a turn.
@@ -49,12 +52,17 @@ pub(crate) async fn first_look(shared: &Arc<Shared>) {
 
 /// Runs until shutdown.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut clock = tokio::time::interval(RESYNC);
+    let (mut glance, mut clock) = (tokio::time::interval(GLANCE), tokio::time::interval(RESYNC));
+    glance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             _ = clock.tick() => shared.converger.wake_all(),
+            _ = glance.tick() => {
+                let own = shared.clone();
+                shared.tasks.spawn(async move { wake_suspects(&own).await });
+            }
             () = shared.converger.all_wanted() => {
                 let own = shared.clone();
                 shared.tasks.spawn(async move { wake_every_app(&own).await });
@@ -69,6 +77,18 @@ async fn wake_every_app(shared: &Arc<Shared>) {
         Ok(apps) => apps.into_iter().for_each(|app| shared.converger.wake(app)),
         Err(error) => tracing::warn!(error = %error, "cannot list the apps to look after"),
     }
+    publish(shared).await;
+}
+
+async fn wake_suspects(shared: &Arc<Shared>) {
+    match glance::suspects(shared).await {
+        Ok(apps) => apps.into_iter().for_each(|app| shared.converger.wake(app)),
+        Err(error) => tracing::debug!(error = format!("{error:#}"), "cannot see who wants a look"),
+    }
+    publish(shared).await;
+}
+
+async fn publish(shared: &Shared) {
     if let Err(error) = shared.routes.publish().await {
         tracing::warn!(error = format!("{error:#}"), "the route table could not be handed over");
     }

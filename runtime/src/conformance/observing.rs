@@ -42,6 +42,30 @@ pub(super) async fn sockets_are_listed_with_their_addresses(stage: &Stage<'_>) {
     }
 }
 
+pub(super) async fn a_glance_tells_who_runs(stage: &Stage<'_>) {
+    let (_, runs) = stage.start(&Act::Sleep).await;
+    let other = Stage::new(stage.harness, stage.case);
+    let (_, ended) = other.start(&Act::Sleep).await;
+    let stopped = stage.runtime().stop(&ended.container, Duration::ZERO).await;
+    stopped.expect("it stops");
+    let glimpses = stage.runtime().glance().await.expect("it can be glanced at");
+    for (app, container, running) in [(stage.app, runs.container, true), (other.app, ended.container, false)] {
+        let seen: Vec<_> = glimpses.iter().filter(|glimpse| glimpse.app == app).collect();
+        let observed = stage
+            .runtime()
+            .observe(Scope::App(app))
+            .await
+            .expect("it can be observed");
+        assert_eq!(observed[0].container, container);
+        assert!(
+            matches!(seen.as_slice(), [one] if one.running == running && one.instance == observed[0].instance
+                && one.role == observed[0].role),
+            "{seen:?}"
+        );
+    }
+    other.clear().await;
+}
+
 pub(super) async fn only_the_app_that_is_asked_for_is_seen(stage: &Stage<'_>) {
     stage.start(&Act::Sleep).await;
     let other = Stage::new(stage.harness, stage.case);

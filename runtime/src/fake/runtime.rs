@@ -11,7 +11,7 @@ use windlass_domain::{AppId, release::ProcessCommand};
 
 use super::{FakeRuntime, State, container::Container};
 use crate::{
-    AppImage, ContainerId, ContainerState, EventKind, Exit, InstanceSpec, LogsFrom, NetworkError, NetworkSpec,
+    AppImage, ContainerId, ContainerState, EventKind, Exit, Glimpse, InstanceSpec, LogsFrom, NetworkError, NetworkSpec,
     Observed, RunLogLine, Runtime, RuntimeError, RuntimeEvent, RuntimeInfo, Scope, StartError, Started,
 };
 
@@ -150,6 +150,17 @@ impl Runtime for FakeRuntime {
             container.asleep.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    async fn glance(&self) -> Result<Vec<Glimpse>, RuntimeError> {
+        let seen = self.observe(Scope::All).await?;
+        let glimpse = |seen: Observed| Glimpse {
+            instance: seen.instance,
+            role: seen.role,
+            app: seen.app,
+            running: seen.state.is_running(),
+        };
+        Ok(seen.into_iter().map(glimpse).collect())
     }
 
     async fn observe(&self, scope: Scope) -> Result<Vec<Observed>, RuntimeError> {
