@@ -115,6 +115,7 @@ impl PrivateDocker {
     /// As [`Self::start`].
     pub async fn start_again(&mut self) -> anyhow::Result<Duration> {
         self.kill9();
+        make_bridge()?;
         let start = Instant::now();
         let log = File::options().create(true).append(true).open(self.path("log"))?;
         let process = Command::new("dockerd")
@@ -127,7 +128,8 @@ impl PrivateDocker {
             .args([
                 "-H",
                 &self.url(),
-                "--bridge=none",
+                // Not `none`: that would delete the default bridge of the machine's own Docker.
+                &format!("--bridge={}", bridge()),
                 "--iptables=false",
                 "--ip6tables=false",
             ])
@@ -201,10 +203,39 @@ impl PrivateDocker {
     }
 }
 
+/// The default bridge of the private daemon; nothing is attached to it. One process has one private daemon at a time.
+fn bridge() -> String {
+    format!("wlc{}", std::process::id())
+}
+
+fn make_bridge() -> anyhow::Result<()> {
+    let name = bridge();
+    if Path::new("/sys/class/net").join(&name).exists() {
+        return Ok(());
+    }
+    let address = format!("10.251.{}.1/24", std::process::id() % 250);
+    for args in [
+        &["link", "add", "name", &name, "type", "bridge"][..],
+        &["address", "add", &address, "dev", &name],
+    ] {
+        let made = Command::new("ip").args(args).output().context("`ip` cannot be run")?;
+        ensure!(
+            made.status.success(),
+            "ip {args:?}: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+    Ok(())
+}
+
 impl Drop for PrivateDocker {
     fn drop(&mut self) {
         self.empty();
         self.end();
+        let _ = Command::new("ip")
+            .args(["link", "del", &bridge()])
+            .stderr(Stdio::null())
+            .status();
         // Docker binds its data folder onto itself.
         for mounted in [self.data_root.clone(), self.path("exec/netns/default")] {
             let _ = Command::new("umount")
