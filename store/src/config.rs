@@ -108,7 +108,9 @@ impl Store {
                 deployment: None,
             }));
         }
-        let config = self.insert_config(&mut tx, app, (config.version, vars), Some(by)).await?;
+        let config = self
+            .insert_config(&mut tx, app, (config.version, vars), Some(by))
+            .await?;
         let deployment = deploy_config(&mut tx, team, app, by).await?;
         tx.commit().await?;
         Ok(Some(ConfigPatched {
