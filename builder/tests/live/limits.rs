@@ -1,6 +1,6 @@
 //! Builds under limits: one that wants more memory than it may have fails with that reason, and hurts nobody else.
 
-use windlass_builder::{BuildLimits, Builder, BuilderConfig, EngineAddress, Unlimited};
+use windlass_builder::{BuildEvent, BuildLimits, Builder, BuilderConfig, EngineAddress, Unlimited};
 use windlass_domain::FailureCode;
 
 use crate::support::{Container, Story, builder_with, wait_until};
@@ -95,6 +95,23 @@ async fn where_builds_cannot_be_limited_they_run_all_the_same() {
     .await;
     assert_eq!(builder.limits().await, Err(Unlimited::Remote));
     assert_eq!(builder.disk().await, None);
+}
+
+#[tokio::test]
+async fn a_build_cache_within_its_budget_is_left_alone() {
+    let story = Story::of(&[("Dockerfile", "FROM BASE\nRUN echo kept\n")]).await;
+    let builder = builder_with(BuilderConfig {
+        cache_bytes: Some(1 << 50),
+        ..BuilderConfig::default()
+    })
+    .await;
+    story.run().await.image();
+    assert_eq!(builder.trim_cache().await.unwrap(), 0);
+    let again = story.run().await;
+    let cached = |event: &BuildEvent| matches!(event, BuildEvent::StepFinished { cached: true, name, .. } if name.contains("RUN"));
+    assert!(again.events.iter().any(cached), "{:#?}", again.events);
+    let disk = builder.disk().await.unwrap();
+    assert!(disk.total_bytes > disk.free_bytes && disk.free_bytes > 0);
 }
 
 /// What a process is limited to.
