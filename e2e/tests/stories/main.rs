@@ -13,6 +13,7 @@ mod cancel;
 mod config;
 mod containers;
 mod destroy;
+mod disk;
 mod examples;
 mod fetch;
 mod health;
