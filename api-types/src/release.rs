@@ -37,7 +37,7 @@ pub struct Release {
     /// Whether it is the one that serves.
     #[schema(example = true)]
     pub live: bool,
-    /// Whether its image is still there, so that one can go back to it.
+    /// Whether its image is still there. One that is gone is built again when one goes back to the release.
     #[schema(example = true)]
     pub image_available: bool,
     /// When it was made.

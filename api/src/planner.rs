@@ -188,10 +188,19 @@ impl Planner {
     }
 }
 
+/// The image of an earlier release; one that is gone is built again.
 fn reuse(release: &ReleaseRow) -> wire::PlannedImage {
-    wire::PlannedImage::Reuse {
-        release: release.version.to_string(),
-        commit: release.commit.as_ref().map(ToString::to_string),
+    let commit = release.commit.as_ref().map(ToString::to_string);
+    if release.image_available {
+        wire::PlannedImage::Reuse {
+            release: release.version.to_string(),
+            commit,
+        }
+    } else {
+        wire::PlannedImage::Build {
+            commit,
+            reference: None,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub enum RollbackError {
     /// The live release is the first that ever was.
     #[error("there is no earlier release")]
     NothingBefore,
-    /// The release's image was removed.
+    /// The release's image was removed, and it is not known from which commit to build it again.
     #[error("the image of release {0} was removed")]
     ImageGone(ReleaseVersion),
     /// The release is live.
@@ -105,7 +105,8 @@ async fn target(
     if target.live {
         return Err(RollbackError::AlreadyLive);
     }
-    if !target.image_available {
+    // With its commit, an image that is gone is built again.
+    if !target.image_available && target.commit.is_none() {
         return Err(RollbackError::ImageGone(target.version));
     }
     Ok(target)

@@ -45,6 +45,9 @@ async fn a_rollback_goes_to_the_last_release_that_was_live_before() {
             Err(RollbackError::NoSuchRelease(_))
         ));
         db.store.mark_image_removed(first.image).await.unwrap();
+        let built_again = roll_back(Some(V1)).await.unwrap();
+        assert_eq!((built_again.kind, built_again.commit), (rollback.kind, first.commit));
+        db.raw_do("update images set commit_id = null").await;
         assert!(matches!(roll_back(None).await, Err(RollbackError::ImageGone(V1))));
         assert!(matches!(roll_back(Some(V1)).await, Err(RollbackError::ImageGone(V1))));
     })
