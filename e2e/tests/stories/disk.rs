@@ -41,7 +41,11 @@ async fn a_build_is_refused_while_the_disk_has_too_little_room() {
     assert_eq!(deployment["failure"]["code"], "machine_limit", "{deployment:#}");
     shop.must_say("old").await;
     let doctor = engine.windlassd(&["doctor"]).await;
-    assert!(!doctor.ok && doctor.text().contains("no build can begin"), "{}", doctor.text());
+    assert!(
+        !doctor.ok && doctor.text().contains("no build can begin"),
+        "{}",
+        doctor.text()
+    );
 
     configure(&file, 0);
     engine.restart().await;
