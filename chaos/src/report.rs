@@ -49,6 +49,11 @@ impl Tally {
         measure.promised = promised;
     }
 
+    /// Notes a measured number of things.
+    pub fn count(&mut self, what: &str, count: u64) {
+        self.figure(what, as_float(count), None);
+    }
+
     /// Notes what a trial broke.
     pub fn broke(&mut self, trial: &str, violations: impl IntoIterator<Item = Violation>) {
         for violation in violations {

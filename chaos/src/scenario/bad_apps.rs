@@ -167,7 +167,9 @@ async fn trial(stage: &mut Stage, run: &Run, tally: &mut Tally, case: &Case) {
         ..stage.expected()
     };
     broken.extend(stage.settle(&expected, PATIENCE).await.violations);
-    broken.extend(unserved(&stage.close().await, stage.sites[0].app.name(), case.noticed));
+    let traffic = stage.close().await;
+    tally.count("requests", traffic.sent);
+    broken.extend(unserved(&traffic, stage.sites[0].app.name(), case.noticed));
     tally.broke(case.name, broken);
 }
 
