@@ -99,7 +99,7 @@ pub struct Watch {
     /// How long it is watched, in seconds; 0: not at all.
     #[schema(example = 60)]
     pub seconds: u32,
-    /// So many ends of its instances are too many.
+    /// So many ends of its instances are too many; all of a process type at once are one end.
     #[schema(example = 2)]
     pub crashes: u32,
     /// So many answers of a hundred with a status of 500 or more are too many.
@@ -245,7 +245,7 @@ pub struct WatchChanges {
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<u32>, example = 60, maximum = 3600)]
     pub seconds: Change<u32>,
-    /// So many ends of its instances are too many.
+    /// So many ends of its instances are too many; all of a process type at once are one end.
     #[serde(skip_serializing_if = "Change::is_keep")]
     #[schema(value_type = Option<u32>, example = 2, minimum = 1, maximum = 1000)]
     pub crashes: Change<u32>,

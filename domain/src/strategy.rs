@@ -46,7 +46,7 @@ impl Strategy {
 pub struct Watch {
     /// How long, in seconds; 0: not at all.
     pub seconds: u32,
-    /// So many ends of its instances are too many.
+    /// So many ends of its instances are too many; all instances of a process type at once are one end.
     pub crashes: u32,
     /// So many answers of a hundred with a status of 500 or more are too many, once there are `min_requests`.
     pub error_percent: u32,
@@ -68,7 +68,7 @@ impl Default for Watch {
 /// What a release did since it went live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Record {
-    /// Ends of instances that should have gone on.
+    /// Ends of instances that should have gone on, in rounds of all of them.
     pub crashes: u32,
     /// Requests answered.
     pub answered: u64,

@@ -29,7 +29,8 @@ pub struct WatchedRelease {
     pub last_good: ReleaseVersion,
     /// What is too bad.
     pub watch: Watch,
-    /// Ends of its instances since it went live.
+    /// How often its instances ended by themselves since it went live, in rounds: those of a process type that end together (a
+    /// restart of Docker ends all) are one.
     pub crashes: u32,
     /// All its instances, ended ones too: the router counts by them.
     pub instances: Vec<InstanceId>,
@@ -42,8 +43,13 @@ impl Store {
         let rows = sqlx::query!(
             r#"select s.app_id, a.name, r.id, r.version, p.version as last_good,
                       r.settings as "settings: Json<AppSettings>",
-                      (select count(*)::int from instances i
-                       where i.release_id = r.id and i.state = 'crashed' and i.finished_at >= s.live_since) as "crashes!",
+                      (select coalesce(max(ended.rounds), 0)::int from (
+                           select ceil(count(*)::numeric / greatest(coalesce(f.quantity, 1), 1)) as rounds
+                           from instances i
+                           left join formation f on f.app_id = i.app_id and f.process = i.process
+                           where i.release_id = r.id and i.state = 'crashed' and i.exit_code is not null
+                             and i.finished_at >= s.live_since
+                           group by i.process, f.quantity) ended) as "crashes!",
                       array(select i.id from instances i where i.release_id = r.id) as "instances!"
                from app_states s
                join apps a on a.id = s.app_id

@@ -47,7 +47,10 @@ async fn start(db: &Db, app: &AppRow, release: &ReleaseRow) -> InstanceId {
 }
 
 async fn crash(db: &Db, instance: InstanceId) {
-    let end = InstanceEnd::default();
+    let end = InstanceEnd {
+        exit_code: Some(1),
+        reason: None,
+    };
     assert!(
         db.store
             .set_instance_state(instance, InstanceState::Crashed, end)
@@ -217,6 +220,35 @@ async fn the_config_vars_of_the_last_good_release_come_back_with_it() {
             (3, "good")
         );
         assert_eq!(db.claim().await.unwrap().deployment.trigger, Trigger::Watch);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn instances_that_end_together_or_are_taken_away_are_no_second_crash() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        db.deployed(&app).await;
+        let second = db.deployed(&app).await;
+        let web = ProcessType::web();
+        db.store
+            .scale(db.team, app.id, &BTreeMap::from([(web, 3)]))
+            .await
+            .unwrap();
+        let mut all = Vec::new();
+        for _ in 0..5 {
+            all.push(start(&db, &app, &second).await);
+        }
+        for instance in &all[..3] {
+            crash(&db, *instance).await;
+        }
+        assert_eq!(watched(&db).await[0].crashes, 1, "a restart of Docker ends all");
+        let removed = InstanceEnd::default();
+        let state = InstanceState::Crashed;
+        assert!(db.store.set_instance_state(all[3], state, removed).await.unwrap());
+        assert_eq!(watched(&db).await[0].crashes, 1, "somebody removed its container");
+        crash(&db, all[4]).await;
+        assert_eq!(watched(&db).await[0].crashes, 2);
     })
     .await;
 }
