@@ -132,9 +132,11 @@ impl Stage {
         }
     }
 
-    /// Creates an app with short drains and deploys its first version.
+    /// Creates an app with short drains and deploys its first version. Traefik does not count requests and takes its time to notice, so
+    /// that drains have to be longer than it and the longest request.
     pub async fn add(&mut self, name: &str) -> usize {
-        self.add_with(name, json!({ "drain_seconds": 1 })).await
+        let drain = if self.traefik.is_some() { 8 } else { 1 };
+        self.add_with(name, json!({ "drain_seconds": drain })).await
     }
 
     /// As [`Self::add`], with settings.

@@ -19,7 +19,9 @@ pub fn tell_systemd(state: &[NotifyState<'_>]) {
 pub async fn api(config: &Config) -> anyhow::Result<TcpListener> {
     let mut handed = ListenFd::from_env();
     let first = handed.take_tcp_listener(0);
-    if let Some(listener) = first.context("systemd handed over something that is no TCP socket; check the .socket unit")? {
+    if let Some(listener) =
+        first.context("systemd handed over something that is no TCP socket; check the .socket unit")?
+    {
         listener.set_nonblocking(true)?;
         // git and PostgreSQL must not keep the port when this process has ended.
         rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::CLOEXEC)?;

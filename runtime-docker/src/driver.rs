@@ -11,8 +11,8 @@ use bollard::Docker;
 use futures::stream::BoxStream;
 use windlass_domain::AppId;
 use windlass_runtime::{
-    AppImage, ContainerId, Exit, Glimpse, InstanceSpec, LogsFrom, NetworkError, NetworkSpec, Observed, RunLogLine, Runtime,
-    RuntimeError, RuntimeEvent, RuntimeInfo, Scope, StartError, Started,
+    AppImage, ContainerId, Exit, Glimpse, InstanceSpec, LogsFrom, NetworkError, NetworkSpec, Observed, RunLogLine,
+    Runtime, RuntimeError, RuntimeEvent, RuntimeInfo, Scope, StartError, Started,
 };
 
 use crate::fault::runtime_error;

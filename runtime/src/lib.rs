@@ -20,8 +20,8 @@ mod spec;
 pub use diagnose::{Symptoms, diagnose};
 pub use error::{NetworkError, RuntimeError, StartError};
 pub use observed::{
-    AppImage, ContainerState, EventKind, Exit, Glimpse, Health, LogStream, LogsFrom, Observed, RunLogLine, RuntimeEvent,
-    RuntimeInfo, Scope, Started,
+    AppImage, ContainerState, EventKind, Exit, Glimpse, Health, LogStream, LogsFrom, Observed, RunLogLine,
+    RuntimeEvent, RuntimeInfo, Scope, Started,
 };
 pub use port::Runtime;
 pub use probe::{NotReady, ProbeResult, probe, probe_host};

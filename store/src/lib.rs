@@ -47,6 +47,6 @@ pub use run_log::RunLogRow;
 pub use tokens::{Actor, TokenRow};
 pub use webhooks::{Delivered, Delivery, DeliveryRecord, WebhookTarget};
 pub use work::{
-    AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog, Outcome,
-    RunLogBatch, Wanted, WatchedRelease, WorkerId,
+    AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog,
+    Outcome, RunLogBatch, Wanted, WatchedRelease, WorkerId,
 };

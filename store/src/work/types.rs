@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 use windlass_domain::{
-    AppId, AppName, AppSettings, CommitSha, DeploymentId, DeploymentKind, Failure, HealthCheck, ImageId, InstanceId, ProcessSpec,
-    ProcessType, ReleaseId, Step,
+    AppId, AppName, AppSettings, CommitSha, DeploymentId, DeploymentKind, Failure, HealthCheck, ImageId, InstanceId,
+    ProcessSpec, ProcessType, ReleaseId, Step,
 };
 
 use crate::{AppRow, DeploymentRow, InstanceRow, ReleaseRow};
