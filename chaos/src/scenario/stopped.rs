@@ -56,6 +56,8 @@ pub async fn play(run: &Run) -> Tally {
     let traffic = stage.close().await;
     // The worker that is not stopped waits for its own router only; an installation has one.
     tally.visited(&traffic, false);
+    // What comes now needs repositories, which the second engine does not have.
+    tokio::task::block_in_place(|| stage.second = None);
     finish(stage, &mut tally).await;
     tally
 }
