@@ -81,6 +81,22 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// The failures by when they were: failures less than a second apart make a burst, with its beginning, its end and their number.
+    pub fn bursts(&self) -> Vec<(Duration, Duration, usize)> {
+        let mut times: Vec<Duration> = self.misses.iter().map(|miss| miss.at).collect();
+        times.sort_unstable();
+        let mut bursts: Vec<(Duration, Duration, usize)> = Vec::new();
+        for at in times {
+            match bursts.last_mut() {
+                Some((_, end, count)) if at.saturating_sub(*end) < Duration::from_secs(1) => {
+                    (*end, *count) = (at, *count + 1)
+                }
+                _ => bursts.push((at, at, 1)),
+            }
+        }
+        bursts
+    }
+
     /// The failures, counted by what they were.
     pub fn kinds(&self) -> BTreeMap<String, usize> {
         let mut kinds = BTreeMap::new();
@@ -138,6 +154,11 @@ impl Load {
     /// How many requests failed so far.
     pub fn failed(&self) -> usize {
         self.shared.misses.lock().unwrap().len()
+    }
+
+    /// How long visitors have come.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.began.elapsed()
     }
 
     /// How many requests were sent so far.
@@ -356,4 +377,24 @@ fn chain(error: &hyper::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_that_are_near_each_other_make_a_burst() {
+        let miss = |ms| Miss {
+            at: Duration::from_millis(ms),
+            app: "shop".to_owned(),
+            what: "status 502".to_owned(),
+        };
+        let traffic = Traffic {
+            misses: vec![miss(5000), miss(100), miss(900)],
+            ..Traffic::default()
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(traffic.bursts(), [(ms(100), ms(900), 2), (ms(5000), ms(5000), 1)]);
+    }
 }

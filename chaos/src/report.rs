@@ -80,17 +80,17 @@ impl Tally {
         if traffic.misses.is_empty() {
             return;
         }
-        let first: Vec<String> = traffic
-            .misses
+        let bursts: Vec<String> = traffic
+            .bursts()
             .iter()
-            .take(3)
-            .map(|miss| format!("{:?}", miss.at))
+            .map(|(from, to, count)| format!("{count} from {:.1} to {:.1} s", from.as_secs_f64(), to.as_secs_f64()))
             .collect();
         let what = format!(
-            "{} of {} requests failed: {:?}, first at {first:?}",
+            "{} of {} requests failed: {:?}, in bursts: {}",
             traffic.misses.len(),
             traffic.sent,
-            traffic.kinds()
+            traffic.kinds(),
+            bursts.join(", ")
         );
         if none_may_fail {
             self.broke("visitors", [Violation::new("visitors", what)]);

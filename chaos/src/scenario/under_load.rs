@@ -1,7 +1,7 @@
 //! What happens every day, again and again under load: deployments, rollbacks, scaling, the router replaced or killed, the engine
 //! restarted. No request may be lost by any of it but the kill of the router.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -61,11 +61,13 @@ async fn judge(stage: &Stage, tally: &mut Tally, name: &str) {
     tally.trials += 1;
     tally.broke(name, settled.violations);
     let failed = stage.load().map_or(0, crate::load::Load::failed);
+    let since = stage.load().map_or(Duration::ZERO, crate::load::Load::elapsed);
     tell(
         tally,
         &format!(
-            "{name}: {:.1} s, {failed} requests failed so far",
-            settled.took.as_secs_f64()
+            "{name}: {:.1} s, over at {:.1} s, {failed} requests failed so far",
+            settled.took.as_secs_f64(),
+            since.as_secs_f64()
         ),
     );
 }

@@ -1,7 +1,9 @@
 //! Config vars: a change is a new release over the same image.
 
+use std::time::Duration;
+
 use serde_json::json;
-use windlass_testkit::{Engine, files, run_in};
+use windlass_testkit::{Engine, eventually, files, run_in};
 
 #[tokio::test]
 async fn a_config_change_is_a_new_release_of_the_running_image() {
@@ -53,8 +55,13 @@ async fn values_are_sealed_at_rest_and_redacted_in_logs() {
     let chatty = "echo \"the password is $PASSWORD\"; exec httpd -f -p \"$PORT\" -h /app";
     shop.push(&files::running(chatty)).await.must_succeed();
 
-    let log = shop.logs().await;
-    assert!(log.contains("the password is ") && !log.contains(secret), "{log}");
+    // What an instance writes is collected in batches.
+    let log = eventually("the line is collected", Duration::from_secs(30), || async {
+        let log = shop.logs().await;
+        log.contains("the password is ").then_some(log)
+    })
+    .await;
+    assert!(!log.contains(secret), "{log}");
     assert!(!engine.log().contains(secret));
     engine.ask_database("checkpoint").await;
     let found = run_in(engine.data_dir(), "grep", &["-rlF", secret, "."]).await;

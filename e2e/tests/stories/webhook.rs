@@ -31,24 +31,37 @@ async fn deliver(engine: &Engine, event: &str, delivery: &str, body: &[u8], secr
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// Sends one byte more than a delivery may have, of a larger one that was announced, and gives the first line of the answer. No byte
-/// is left unread, so that the answer is not lost with the connection.
-async fn send_too_much(engine: &Engine) -> String {
+/// What a delivery may have.
+const LIMIT: usize = 25 << 20;
+
+/// Sends the head of a delivery with this length and these bytes of its body, no more, and gives the first line of the answer.
+async fn send_part(engine: &Engine, length: &str, body: &[u8]) -> String {
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    const LIMIT: usize = 25 << 20;
     let address = engine.url().replace("http://", "");
     let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
     let head = format!(
         "POST /webhooks/github HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nX-GitHub-Event: push\r\n\
-         X-GitHub-Delivery: 5\r\nX-Hub-Signature-256: sha256={}\r\nContent-Length: {}\r\n\r\n",
+         X-GitHub-Delivery: 5\r\nX-Hub-Signature-256: sha256={}\r\n{length}\r\n\r\n",
         "0".repeat(64),
-        2 * LIMIT
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&vec![b' '; LIMIT + 1]).await.unwrap();
+    stream.write_all(body).await.unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).await.unwrap();
     line.trim().to_owned()
+}
+
+/// Announces more than a delivery may have; the answer does not wait for it.
+async fn announce_too_much(engine: &Engine) -> String {
+    send_part(engine, &format!("Content-Length: {}", LIMIT + 1), b"").await
+}
+
+/// Announces nothing, and sends one byte more than a delivery may have. No byte is left unread, so that the answer is not lost with
+/// the connection.
+async fn send_too_much(engine: &Engine) -> String {
+    let mut body = format!("{:x}\r\n", LIMIT + 1).into_bytes();
+    body.resize(body.len() + LIMIT + 1, b' ');
+    send_part(engine, "Transfer-Encoding: chunked", &body).await
 }
 
 /// A real push of a real repository, as if it had been to this one.
@@ -133,6 +146,7 @@ async fn a_push_with_a_wrong_signature_is_refused() {
         .header("x-github-delivery", "4")
         .body(payload.to_vec());
     assert_eq!(unsigned.send().await.unwrap().status(), 401);
+    assert_eq!(announce_too_much(&engine).await, "HTTP/1.1 413 Payload Too Large");
     assert_eq!(send_too_much(&engine).await, "HTTP/1.1 413 Payload Too Large");
     let (status, _) = deliver(&engine, "push", "3", b"{\"ref\":", SECRET).await;
     assert!((400..500).contains(&status));
