@@ -44,6 +44,17 @@ impl Store {
         row.try_into().map(Some)
     }
 
+    /// Counts the time to drain from now.
+    pub async fn restart_drain(&self, instance: InstanceId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update instances set draining_at = now() where id = $1 and state = 'draining'",
+            instance.uuid()
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
     /// Lets an instance of a candidate have requests before its release is live.
     pub async fn admit_instance(&self, instance: InstanceId) -> Result<(), StoreError> {
         sqlx::query!(

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 use windlass_converge::{Fault, Step};
 use windlass_domain::{AppId, Failure, InstanceId, InstanceState, ProcessType, ReleaseId};
 use windlass_runtime::{ContainerId, InstanceSpec, StartError, Started, diagnose};
@@ -40,6 +41,9 @@ pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, s
 
 /// Steps of one app under way at a time; a large scale-up should leave Docker some room for others.
 const AT_ONCE: usize = 8;
+
+/// An edge that takes longer than this to take a table is slow to notice.
+const NOTICED: Duration = Duration::from_millis(300);
 
 /// Another worker looks after the app now: it decides anew.
 const LOST: &str = "the app's lease is lost";
@@ -312,7 +316,13 @@ impl Round<'_> {
             .store
             .set_instance_state(instance, InstanceState::Draining, InstanceEnd::default())
             .await?;
-        self.shared.routes.publish().await
+        let told = Instant::now();
+        self.shared.routes.publish().await?;
+        if told.elapsed() > NOTICED {
+            // An edge that is slow to notice (Traefik) sent it requests until now: its time to finish them begins now.
+            self.shared.store.restart_drain(instance).await?;
+        }
+        Ok(())
     }
 
     async fn stop(&self, instance: InstanceId) -> anyhow::Result<()> {
