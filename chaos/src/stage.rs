@@ -104,6 +104,9 @@ impl Stage {
         for (name, value) in &setup.environment {
             options = options.with(name, value);
         }
+        if setup.traefik {
+            options = options.with("WINDLASS_ROUTER", "traefik");
+        }
         let history = setup
             .history
             .as_deref()
