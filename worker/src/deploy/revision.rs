@@ -184,7 +184,6 @@ async fn build_image(deploy: &Deploy<'_>, source: Source<'_>, plan: Plan) -> Res
         narrate(deploy, received, &redactor),
         prepare_network(deploy),
     );
-    disk::trim_cache(deploy.shared);
     match built {
         Ok(image) => {
             deploy.log.detail(&format!(
