@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use crate::{load::Visits, scenario::Run};
+use crate::{load::Visits, scenario::Run, shard::Shard};
 
 /// Proves that Windlass keeps its promises when what is beneath it fails.
 #[derive(Debug, Clone, Parser)]
@@ -34,6 +34,9 @@ pub struct Args {
     /// At most so many crash points of a scenario, chosen by the seed; all by default.
     #[arg(long)]
     pub points: Option<usize>,
+    /// Only the K-th of N shares of the trials, as K/N; several processes with a share each may run at once.
+    #[arg(long, env = "SHARD", default_value_t)]
+    pub shard: Shard,
     /// Where histories are written.
     #[arg(long, default_value = "/tmp/windlass-chaos")]
     pub folder: PathBuf,
@@ -56,6 +59,7 @@ impl Args {
             deploys: self.deploys,
             outage: Duration::from_secs(self.outage),
             points: self.points,
+            shard: self.shard,
             kinds: usize::MAX,
             folder: self.folder.clone(),
         }

@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod report;
 pub mod scenario;
 pub mod seed;
+pub mod shard;
 pub mod site;
 pub mod stage;
 pub mod world;

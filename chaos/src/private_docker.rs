@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{Pid, Signal, kill_process},
+};
 use tempfile::TempDir;
 use windlass_testkit::docker::program;
 
@@ -29,6 +32,7 @@ pub struct PrivateDocker {
     live_restore: bool,
     data_root: PathBuf,
     folder: TempDir,
+    bridge: Bridge,
 }
 
 impl PrivateDocker {
@@ -51,6 +55,7 @@ impl PrivateDocker {
             live_restore,
             data_root: data_root.map_or_else(|| folder.path().join("data"), Path::to_owned),
             folder,
+            bridge: Bridge::take()?,
         };
         docker.start_again().await?;
         Ok(docker)
@@ -115,7 +120,7 @@ impl PrivateDocker {
     /// As [`Self::start`].
     pub async fn start_again(&mut self) -> anyhow::Result<Duration> {
         self.kill9();
-        make_bridge()?;
+        self.bridge.make()?;
         let start = Instant::now();
         let log = File::options().create(true).append(true).open(self.path("log"))?;
         let process = Command::new("dockerd")
@@ -129,7 +134,7 @@ impl PrivateDocker {
                 "-H",
                 &self.url(),
                 // Not `none`: that would delete the default bridge of the machine's own Docker.
-                &format!("--bridge={}", bridge()),
+                &format!("--bridge={}", self.bridge.name()),
                 "--iptables=false",
                 "--ip6tables=false",
             ])
@@ -203,29 +208,51 @@ impl PrivateDocker {
     }
 }
 
-/// The default bridge of the private daemon; nothing is attached to it. One process has one private daemon at a time.
-fn bridge() -> String {
-    format!("wlc{}", std::process::id())
+/// The default bridge of a private daemon; nothing is attached to it. Its number, and with it its addresses, is this daemon's alone,
+/// across processes: the lock is the kernel's, and goes with the process.
+#[derive(Debug)]
+struct Bridge {
+    number: u8,
+    _lock: File,
 }
 
-fn make_bridge() -> anyhow::Result<()> {
-    let name = bridge();
-    if Path::new("/sys/class/net").join(&name).exists() {
-        return Ok(());
+impl Bridge {
+    /// Takes the first number that nobody has.
+    fn take() -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join("windlass-testkit");
+        fs::create_dir_all(&folder)?;
+        let mut taken = (1..=250).filter_map(|number| {
+            let lock = File::create(folder.join(format!("bridge-{number}.lock"))).ok()?;
+            flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
+            Some(Self { number, _lock: lock })
+        });
+        taken.next().context("250 private daemons run already")
     }
-    let address = format!("10.251.{}.1/24", std::process::id() % 250);
-    for args in [
-        &["link", "add", "name", &name, "type", "bridge"][..],
-        &["address", "add", &address, "dev", &name],
-    ] {
-        let made = Command::new("ip").args(args).output().context("`ip` cannot be run")?;
-        ensure!(
-            made.status.success(),
-            "ip {args:?}: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+
+    fn name(&self) -> String {
+        format!("wlc{}", self.number)
     }
-    Ok(())
+
+    /// Makes it, unless it is there; a predecessor that was killed left it as it has to be.
+    fn make(&self) -> anyhow::Result<()> {
+        let name = self.name();
+        if Path::new("/sys/class/net").join(&name).exists() {
+            return Ok(());
+        }
+        let address = format!("10.251.{}.1/24", self.number);
+        for args in [
+            &["link", "add", "name", &name, "type", "bridge"][..],
+            &["address", "add", &address, "dev", &name],
+        ] {
+            let made = Command::new("ip").args(args).output().context("`ip` cannot be run")?;
+            ensure!(
+                made.status.success(),
+                "ip {args:?}: {}",
+                String::from_utf8_lossy(&made.stderr)
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Drop for PrivateDocker {
@@ -233,7 +260,7 @@ impl Drop for PrivateDocker {
         self.empty();
         self.end();
         let _ = Command::new("ip")
-            .args(["link", "del", &bridge()])
+            .args(["link", "del", &self.bridge.name()])
             .stderr(Stdio::null())
             .status();
         // Docker binds its data folder onto itself.

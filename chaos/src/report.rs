@@ -15,6 +15,8 @@ pub struct Tally {
     pub violations: Vec<(String, Violation)>,
     /// Measured figures, by what they are.
     pub measures: BTreeMap<String, Measure>,
+    /// Trials whose crash point never came: they prove nothing, and do not count.
+    pub not_reached: Vec<String>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
 }
@@ -52,6 +54,15 @@ impl Tally {
     /// Notes a measured number of things.
     pub fn count(&mut self, what: &str, count: u64) {
         self.figure(what, as_float(count), None);
+    }
+
+    /// Counts a trial, or notes that its crash point was not reached.
+    pub fn tried(&mut self, trial: &str, reached: bool) {
+        if reached {
+            self.trials += 1;
+        } else {
+            self.not_reached.push(trial.to_owned());
+        }
     }
 
     /// Notes what a trial broke.
@@ -137,11 +148,23 @@ pub fn table(tallies: &[Tally]) -> String {
         for note in &tally.notes {
             text.push_str(&format!("\n{}: {note}", tally.name));
         }
+        if !tally.not_reached.is_empty() {
+            text.push_str(&format!("\n{}: {}", tally.name, not_reached(&tally.not_reached)));
+        }
         for (trial, violation) in &tally.violations {
             text.push_str(&format!("\nVIOLATION {} / {trial}: {violation}", tally.name));
         }
     }
     text
+}
+
+/// So many of the trials that were not reached are named.
+const NAMED: usize = 10;
+
+fn not_reached(trials: &[String]) -> String {
+    let named = trials.len().min(NAMED);
+    let more = if trials.len() > named { "; and more" } else { "" };
+    format!("{} not reached: {}{more}", trials.len(), trials[..named].join("; "))
 }
 
 fn figures_of(tally: &Tally) -> Vec<[String; 6]> {
@@ -203,6 +226,19 @@ mod tests {
         assert_eq!(bound(200, 0), "0 of 200: < 1.50 % at 95 %");
         assert_eq!(bound(200, 2), "2 of 200");
         assert_eq!(bound(0, 0), "nothing was tried");
+    }
+
+    #[test]
+    fn a_trial_that_was_not_reached_is_named_and_does_not_count() {
+        let mut tally = Tally::new("kill");
+        tally.tried("1", true);
+        (2..14).for_each(|n| tally.tried(&n.to_string(), false));
+        let text = table(&[tally.clone()]);
+        assert_eq!(tally.trials, 1);
+        assert!(
+            text.contains("kill: 12 not reached: 2; 3; 4; 5; 6; 7; 8; 9; 10; 11; and more"),
+            "{text}"
+        );
     }
 
     #[test]

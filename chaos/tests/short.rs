@@ -6,6 +6,7 @@ use windlass_chaos::{
     load::Visits,
     report::{Tally, table},
     scenario::{Run, bad_apps, failing, kill, postgres, stopped, under_load},
+    shard::Shard,
 };
 
 /// Few trials and few visitors: other tests run beside this.
@@ -21,6 +22,7 @@ fn short(rounds: u64) -> Run {
         deploys: 3,
         outage: Duration::from_secs(3),
         points: usize::try_from(rounds).ok(),
+        shard: Shard::default(),
         kinds: 2,
         folder: std::env::temp_dir().join("windlass-chaos-short"),
     }

@@ -1,10 +1,12 @@
 //! What tests ask of Docker itself, through its own command line: they look over the engine's shoulder, never through its eyes.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Mutex,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -80,7 +82,7 @@ pub fn ensure_busybox() {
 }
 
 /// Makes an image of one program and the libraries that it is linked to, for apps of tests; gives its name. The name changes with the
-/// program, and images of its older builds are removed unless they are in use.
+/// program, and images of its other builds are removed unless a process that lives uses them.
 ///
 /// # Panics
 /// When the program is not there, or Docker refuses.
@@ -92,11 +94,12 @@ pub fn ensure_program_image(program: &Path) -> String {
     let _one_at_a_time = exclusive(name);
     let repository = format!("windlass-testkit/{name}");
     let reference = format!("{repository}:{}", version_of(program));
+    use_image(&reference);
     if has_image(&reference) {
         return reference;
     }
     for old in try_docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", &repository]).unwrap_or_default() {
-        let _ = try_docker(&["rmi", &old]);
+        remove_unused(&old);
     }
     let root = tempfile::tempdir().expect("the temporary directory is writable");
     let ldd = Command::new("ldd").arg(program).output().expect("ldd is installed");
@@ -117,6 +120,35 @@ pub fn ensure_program_image(program: &Path) -> String {
     std::fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").unwrap();
     import(root.path(), &reference);
     reference
+}
+
+/// The images that this process uses; their locks go with it, however it ends.
+static USED: Mutex<BTreeMap<String, File>> = Mutex::new(BTreeMap::new());
+
+/// Says to other processes that this one builds upon an image.
+fn use_image(reference: &str) {
+    let mut used = USED.lock().expect("nobody panics while holding it");
+    used.entry(reference.to_owned()).or_insert_with(|| {
+        let lock = File::create(used_by(reference)).expect("the temporary directory is writable");
+        flock(&lock, FlockOperation::LockShared).expect("a lock can be waited for");
+        lock
+    });
+}
+
+/// Removes an image that somebody used once and nobody uses any more.
+fn remove_unused(reference: &str) {
+    let path = used_by(reference);
+    let unused = File::open(&path).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok());
+    if unused && try_docker(&["rmi", reference]).is_ok() {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn used_by(reference: &str) -> PathBuf {
+    let name = reference.replace(['/', ':'], "-");
+    std::env::temp_dir()
+        .join("windlass-testkit")
+        .join(format!("{name}.used"))
 }
 
 /// Changes whenever the program is built anew.

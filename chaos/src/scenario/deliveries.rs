@@ -38,7 +38,7 @@ pub async fn play(run: &Run) -> Tally {
     let path = stage.sites[0].app.path("/webhook");
     stage.engine.api().put(&path, secret).await.must_be(200);
     let clock = run.clock();
-    for round in 0..run.rounds.div_ceil(2) {
+    for round in run.rounds_of(run.rounds.div_ceil(2)) {
         if !clock.goes_on() {
             break;
         }

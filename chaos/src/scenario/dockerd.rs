@@ -6,7 +6,7 @@ use windlass_testkit::{docker::ensure_program_image, program};
 
 use super::{
     Run,
-    kill::{Moment, enumerate, finish, next, recover},
+    kill::{Moment, enumerate, finish, heal, next},
     tell,
 };
 use crate::{
@@ -60,6 +60,7 @@ async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
         .flat_map(|point| Side::BOTH.map(|side| (point.clone(), side)))
         .collect();
     let all = trials.len();
+    trials.retain(|(point, side)| run.shard.takes("deploy", point, *side));
     run.chance(name, 0).shuffle(&mut trials);
     trials.truncate(usize::try_from(run.rounds).unwrap_or(usize::MAX));
     stage.open(run.visits, run.seed);
@@ -102,7 +103,8 @@ async fn trial(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally,
     }
     all_serve(stage, tally, &name).await;
     tell(tally, &format!("{name}: sprung {}", sprung.is_some()));
-    recover(stage, tally, &name, fault).await;
+    heal(stage, tally, &name, fault).await;
+    tally.tried(&name, sprung.is_some());
 }
 
 /// Waits until every app serves, from the moment in which Docker's API is back.

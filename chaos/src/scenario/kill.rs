@@ -41,7 +41,7 @@ pub async fn random(run: &Run) -> Tally {
     let mut tally = Tally::new("kill at random instants");
     let mut stage = prepare(run, "kill-random", &[]).await;
     let clock = run.clock();
-    for round in 0..run.rounds {
+    for round in run.rounds_of(run.rounds) {
         if !clock.goes_on() {
             break;
         }
@@ -102,7 +102,8 @@ pub(super) async fn at_points(
             .collect();
         tell(&tally, &format!("{kind} has {} points", points.len()));
         let names: Vec<String> = points.iter().map(ToString::to_string).collect();
-        let _ = std::fs::write(run.folder.join(format!("points-of-{kind}.txt")), names.join("\n"));
+        let list = format!("points-of-{kind}{}.txt", run.shard.suffix());
+        let _ = std::fs::write(run.folder.join(list), names.join("\n"));
         tally.notes.push(format!("{kind}: {} points", points.len()));
         trials.extend(
             points
@@ -111,21 +112,24 @@ pub(super) async fn at_points(
         );
     }
     let all = trials.len();
+    trials.retain(|(kind, point, side)| run.shard.takes(kind, point, *side));
+    let share = trials.len();
     if let Some(most) = run.points {
         run.chance(name, 0).shuffle(&mut trials);
         trials.truncate(most);
     }
     let clock = run.clock();
-    let mut reached = 0;
+    let mut tried = 0;
     for (kind, point, side) in trials {
         if !clock.goes_on() {
             break;
         }
-        reached += u64::from(trial(&mut stage, &mut tally, kind, Trap { point, side, action }).await);
+        tried += 1;
+        trial(&mut stage, &mut tally, kind, Trap { point, side, action }).await;
     }
-    let tried = tally.trials;
     tally.notes.push(format!(
-        "{all} boundaries (points x before and after), {tried} tried, {reached} reached"
+        "{all} boundaries (points x before and after), {share} of them in share {}, {tried} tried, {} reached",
+        run.shard, tally.trials
     ));
     finish(stage, &mut tally).await;
     tally
@@ -142,8 +146,8 @@ pub(super) async fn enumerate(stage: &mut Stage, kind: &str) -> Vec<Point> {
     points
 }
 
-/// One trial; gives whether the point was reached.
-async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) -> bool {
+/// One trial; it counts when the point was reached.
+async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) {
     let name = format!("{kind}: {:?} {:?} {}", trap.action, trap.side, trap.point);
     let kills = trap.action == Action::Kill;
     let (site, ask) = set_up(stage, kind).await;
@@ -157,8 +161,8 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) -> 
     if kills && sprung.is_some() {
         stage.engine.kill9();
     }
-    recover(stage, tally, &name, moment).await;
-    sprung.is_some()
+    heal(stage, tally, &name, moment).await;
+    tally.tried(&name, sprung.is_some());
 }
 
 /// Acts, and goes on when `until` is over; an answer that has not come by then is waited for no longer than it takes the engine to die.
@@ -252,15 +256,20 @@ impl Moment {
     }
 }
 
-/// Starts a dead engine, waits until all is well, and tallies the trial.
+/// As [`heal`], and counts the trial.
 pub(super) async fn recover(stage: &mut Stage, tally: &mut Tally, name: &str, fault: Moment) {
+    heal(stage, tally, name, fault).await;
+    tally.tried(name, true);
+}
+
+/// Starts a dead engine, waits until all is well, and tallies what was found.
+pub(super) async fn heal(stage: &mut Stage, tally: &mut Tally, name: &str, fault: Moment) {
     let was_dead = stage.engine.has_ended();
     if was_dead {
         let ready = stage.engine.restart().await;
         tally.measure("engine restart until ready", ready, None);
     }
     let settled = stage.settle(&stage.expected(), PATIENCE).await;
-    tally.trials += 1;
     tally.measure("fault until all is well", fault.at.elapsed(), None);
     if let Some(takeover) = takeover(&settled.world, fault.epoch).filter(|_| was_dead) {
         tally.figure("takeover of a dead worker's deployment, s", takeover, Some(10.0));

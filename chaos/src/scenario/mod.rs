@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{check::Violation, load::Visits, report::Tally, seed::Chance, stage::Setup};
+use crate::{check::Violation, load::Visits, report::Tally, seed::Chance, shard::Shard, stage::Setup};
 
 /// How a run was asked for.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Run {
     pub outage: Duration,
     /// At most so many of the enumerated crash points are tried, chosen by the seed; none: all.
     pub points: Option<usize>,
+    /// The share of the trials that is this process'.
+    pub shard: Shard,
     /// So many kinds of operations are enumerated, the most telling ones first.
     pub kinds: usize,
     /// Where histories are written.
@@ -51,9 +53,18 @@ impl Run {
     pub fn setup(&self, scenario: &str) -> Setup {
         let _ = std::fs::create_dir_all(&self.folder);
         Setup {
-            history: Some(self.folder.join(format!("{scenario}-{}.jsonl", self.seed))),
+            history: Some(
+                self.folder
+                    .join(format!("{scenario}-{}{}.jsonl", self.seed, self.shard.suffix())),
+            ),
             ..Setup::default()
         }
+    }
+
+    /// The numbers of this process' rounds, of so many in all.
+    pub fn rounds_of(&self, rounds: u64) -> impl Iterator<Item = u64> + use<> {
+        let shard = self.shard;
+        (0..rounds).filter(move |round| shard.takes_round(*round))
     }
 
     /// A clock for one scenario.
@@ -127,9 +138,10 @@ pub async fn play(run: &Run, words: &[String]) -> Vec<Tally> {
         });
         if !tally.violations.is_empty() {
             tally.notes.push(format!(
-                "again: scripts/chaos --scenario {name} --seed {seed}; when it is mended, keep it: add the line `{name} {seed}  what it was` \
+                "again: scripts/chaos --scenario {name} --seed {seed}{shard}; when it is mended, keep it: add the line `{name} {seed}  what it was` \
                  to chaos/seeds.txt",
-                seed = run.seed
+                seed = run.seed,
+                shard = run.shard.option()
             ));
         }
         tallies.push(tally);

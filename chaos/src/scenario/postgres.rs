@@ -42,7 +42,7 @@ pub async fn embedded(run: &Run) -> Tally {
     setup.embedded = true;
     let mut stage = furnish(run, Stage::build(setup).await).await;
     let clock = run.clock();
-    for round in 0..run.rounds.div_ceil(3) {
+    for round in run.rounds_of(run.rounds.div_ceil(3)) {
         if !clock.goes_on() {
             break;
         }
@@ -78,7 +78,7 @@ pub async fn outer(run: &Run) -> Tally {
     let mut tally = Tally::new("outer Postgres fails");
     let mut stage = prepare(run, "postgres-outer", &[]).await;
     let clock = run.clock();
-    for round in 0..run.rounds.div_ceil(3).max(FAULTS.len() as u64) {
+    for round in run.rounds_of(run.rounds.div_ceil(3).max(FAULTS.len() as u64)) {
         if !clock.goes_on() {
             break;
         }

@@ -42,6 +42,7 @@ pub async fn play(run: &Run) -> Tally {
                 .flat_map(|point| Side::BOTH.map(|side| (kind, point.clone(), side))),
         );
     }
+    trials.retain(|(kind, point, side)| run.shard.takes(kind, point, *side));
     run.chance(NAME, 0).shuffle(&mut trials);
     let all = trials.len();
     trials.truncate(usize::try_from(run.rounds).unwrap_or(usize::MAX));
@@ -81,7 +82,6 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, point: Point, s
     stage.points.let_go();
     stage.engine.signal(Signal::CONT);
     let settled = stage.settle(&stage.expected(), PATIENCE).await;
-    tally.trials += 1;
     if let Some(after) = takeover(&settled.world, fault.epoch).filter(|_| sprung.is_some()) {
         tally.figure("takeover from a stopped worker (lease 2 s), s", after, Some(10.0));
     }
@@ -95,4 +95,5 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, point: Point, s
         ),
     );
     tally.broke(&name, settled.violations);
+    tally.tried(&name, sprung.is_some());
 }
