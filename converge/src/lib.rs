@@ -8,6 +8,7 @@
 mod backoff;
 mod observed;
 mod plan;
+mod retire;
 mod takeover;
 
 pub use backoff::{CRASH_MEMORY, restart_delay};

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, Utc};
 use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId, Strategy};
 
-use crate::{Container, Instance, Observed, backoff, takeover};
+use crate::{
+    Container, Crash, Instance, Observed, backoff,
+    retire::{finish_draining, let_go, retire_unwanted_releases},
+    takeover,
+};
 
 /// What is wanted of one app.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +108,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn look_again(&mut self, at: DateTime<Utc>) {
+    pub(crate) fn look_again(&mut self, at: DateTime<Utc>) {
         self.again_at = Some(self.again_at.map_or(at, |earlier| earlier.min(at)));
     }
 }
@@ -248,26 +252,6 @@ fn attend(plan: &mut Plan, wanted: &Wanted, instance: &Instance, now: DateTime<U
     }
 }
 
-fn finish_draining(plan: &mut Plan, drain_within: Duration, instance: &Instance, now: DateTime<Utc>) {
-    let deadline = instance.draining_at.unwrap_or(now) + drain_within;
-    let idle = instance.in_flight == Some(0);
-    if idle || now >= deadline || instance.container != Container::Running {
-        plan.steps.push(Step::Stop(instance.id));
-    } else {
-        plan.look_again(deadline.min(now + Duration::milliseconds(200)));
-    }
-}
-
-/// An instance that is no longer wanted: with requests it is drained first.
-fn let_go(instance: &Instance) -> Step {
-    let may_have_requests = instance.process.is_web() && instance.state != InstanceState::Starting;
-    if may_have_requests {
-        Step::Drain(instance.id)
-    } else {
-        Step::Stop(instance.id)
-    }
-}
-
 fn start_missing(
     plan: &mut Plan,
     release: ReleaseId,
@@ -282,12 +266,7 @@ fn start_missing(
     if missing == 0 {
         return;
     }
-    let crashes = observed
-        .crashes
-        .iter()
-        .filter(|c| c.release == release && c.process == *process)
-        .collect::<Vec<_>>();
-    if let Some(at) = backoff::not_before(&crashes, want.quantity, now) {
+    if let Some(at) = backed_off(observed, release, (process, want), now) {
         plan.look_again(at);
         return;
     }
@@ -301,26 +280,16 @@ fn start_missing(
     }));
 }
 
-/// Instances of releases (or process types) that nobody wants any more.
-fn retire_unwanted_releases(plan: &mut Plan, desired: &Desired, observed: &Observed, now: DateTime<Utc>) {
-    let wanted = |i: &Instance| {
-        desired
-            .live
-            .iter()
-            .chain(&desired.candidate)
-            .any(|w| w.release == i.release && w.processes.contains_key(&i.process))
-    };
-    let drain_within = desired
-        .live
-        .as_ref()
-        .map_or(Duration::seconds(30), |live| live.drain_within);
-    for instance in observed.instances.iter().filter(|i| !wanted(i)) {
-        match (instance.state, instance.container) {
-            (InstanceState::Draining, _) => finish_draining(plan, drain_within, instance, now),
-            (_, Container::Running) => plan.steps.push(let_go(instance)),
-            _ => plan.steps.push(Step::Stop(instance.id)),
-        }
-    }
+/// When a process type may be started again, if its crashes hold it up.
+pub(crate) fn backed_off(
+    observed: &Observed,
+    release: ReleaseId,
+    (process, want): (&ProcessType, WantedProcess),
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let of_it = |crash: &&Crash| crash.release == release && crash.process == *process;
+    let crashes: Vec<_> = observed.crashes.iter().filter(of_it).collect();
+    backoff::not_before(&crashes, want.quantity, now)
 }
 
 #[cfg(test)]

@@ -78,10 +78,17 @@ struct Census {
 }
 
 impl Census {
+    fn new() -> Self {
+        Self {
+            done: Arc::new(AtomicBool::new(false)),
+            lowest: Arc::new(Mutex::new(usize::MAX)),
+        }
+    }
+
     async fn watch(&self, engine: &Engine) {
         let routed = "select count(*) from instances i join app_states s on s.app_id = i.app_id
                       where i.process = 'web' and i.state = 'healthy'
-                        and (i.release_id = s.live_release_id or i.admitted and i.release_id = s.candidate_release_id)";
+                        and (i.release_id = s.live_release_id or i.admitted)";
         while !self.done.load(Ordering::Relaxed) {
             let count: usize = engine.ask_database(routed).await.parse().unwrap();
             let mut lowest = self.lowest.lock().unwrap();
@@ -186,10 +193,7 @@ async fn rolling_takes_over_one_by_one_and_no_request_is_lost() {
     let engine = Engine::start().await;
     let shop = three_instances(&engine).await;
     let (reader, chronicle) = (Reader::of(&engine, &shop), Chronicle::of(&engine, &shop));
-    let census = Census {
-        done: Arc::new(AtomicBool::new(false)),
-        lowest: Arc::new(Mutex::new(usize::MAX)),
-    };
+    let census = Census::new();
 
     let deploy = async {
         shop.push(&saying_slowly("new")).await.must_succeed();
@@ -224,10 +228,21 @@ async fn a_rolling_release_that_fails_half_way_leaves_the_old_one_whole() {
     let engine = Engine::start().await;
     let shop = three_instances(&engine).await;
     let reader = Reader::of(&engine, &shop);
+    let census = Census::new();
 
-    let output = shop.push(&second_instance("new", "exec sleep 1000")).await.must_fail();
+    let deploy = async {
+        let output = shop.push(&second_instance("new", "exec sleep 1000")).await.must_fail();
+        whole(&shop, 3, "v1").await;
+        census.done.store(true, Ordering::Relaxed);
+        output
+    };
+    let (output, ()) = tokio::join!(deploy, census.watch(&engine));
 
-    whole(&shop, 3, "v1").await;
+    assert_eq!(
+        *census.lowest.lock().unwrap(),
+        3,
+        "what served of the new release stands in until the old one is whole"
+    );
     let answers = reader.all().await;
     assert!(
         answers.iter().any(|(_, body)| body == "new"),

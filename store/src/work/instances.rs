@@ -186,8 +186,9 @@ impl Store {
         Ok(checked)
     }
 
-    /// What the router shall serve: each app with a live release and the healthy `web` instances of that release, with those of a
-    /// candidate that were admitted, unless it was found unfit. An app without any is there too, for the router to answer 503.
+    /// What the router shall serve: each app with a live release and the healthy `web` instances of that release, with those that
+    /// were admitted before their release is live. A candidate that fails does not take these out: the converge loop drains each
+    /// of them as soon as the live release can do without it. An app without any is there too, for the router to answer 503.
     pub async fn routed_apps(&self) -> Result<Vec<(AppName, Vec<Upstream>)>, StoreError> {
         let rows = sqlx::query!(
             r#"select a.name, i.id as "instance?", i.address as "address?"
@@ -195,8 +196,7 @@ impl Store {
                join app_states s on s.app_id = a.id
                left join instances i
                  on i.app_id = a.id and i.process = 'web'
-                and (i.release_id = s.live_release_id
-                      or i.admitted and i.release_id = s.candidate_release_id and s.candidate_failure is null)
+                and (i.release_id = s.live_release_id or i.admitted)
                 and i.state = 'healthy' and i.address is not null
                where s.live_release_id is not null and a.deleting_at is null
                order by a.name, i.n, i.id"#

@@ -110,6 +110,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 1 {
+            withdraw_admissions(&mut tx, app).await?;
             begin_departure(&mut tx, app, release).await?;
         }
         self.tell_of_candidate(tx, (app, release), done.rows_affected() == 1)
@@ -160,6 +161,18 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// From here on only instances of the live release have requests: this one's do for that reason, and what of a release that failed
+/// half way served until now goes with the release before.
+async fn withdraw_admissions(connection: &mut PgConnection, app: AppId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update instances set admitted = false where app_id = $1 and admitted",
+        app.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The instances of other releases now drain and then go: steps of the deployment that made this one live, though it succeeds before.

@@ -217,7 +217,7 @@ async fn routed(db: &Db) -> Vec<InstanceId> {
 }
 
 #[tokio::test]
-async fn an_admitted_instance_has_requests_until_its_release_fails_or_is_withdrawn() {
+async fn an_admitted_instance_has_requests_until_it_drains_or_another_release_goes_live() {
     with_db(|db| async move {
         let app = db.app("shop").await;
         let live = db.deployed(&app).await;
@@ -248,20 +248,32 @@ async fn an_admitted_instance_has_requests_until_its_release_fails_or_is_withdra
         let failure = Failure::new(FailureCode::Exited, "it ended", "look");
         let unfit = (app.id, release.id);
         assert!(db.store.fail_candidate(keeper, unfit, &failure).await.unwrap());
-        assert_eq!(routed(&db).await, [old]);
-        assert!(db.store.clear_candidate(app.id, release.id).await.unwrap());
+        let (id, attempt) = (claim.deployment.id, claim.attempt);
+        let failed = Outcome::Failed(failure);
+        assert!(db.store.finish_deployment(id, attempt, failed).await.unwrap());
+        assert_eq!(routed(&db).await, [old, new], "it stands in for an old one");
+        set(&db, new, InstanceState::Draining).await;
         assert_eq!(routed(&db).await, [old]);
 
-        let (id, attempt) = (claim.deployment.id, claim.attempt);
-        assert!(db.store.set_candidate(id, attempt, release.id).await.unwrap());
-        assert_eq!(routed(&db).await, [old, new]);
-        assert!(
-            db.store
-                .finish_deployment(id, attempt, Outcome::Cancelled)
-                .await
-                .unwrap()
-        );
-        assert_eq!(routed(&db).await, [old]);
+        let (next, third) = candidate(&db, &app).await;
+        let [first, second] = [4, 5].map(|n| NewInstance {
+            n,
+            ..web(app.id, third.id)
+        });
+        let left = NewInstance {
+            n: 6,
+            ..web(app.id, release.id)
+        };
+        let mut all = Vec::new();
+        for new in [first, second, left] {
+            all.push(serving(&db, new).await);
+        }
+        for id in [all[0], all[2]] {
+            db.store.admit_instance(id).await.unwrap();
+        }
+        assert_eq!(routed(&db).await, [old, all[0], all[2]]);
+        db.go_live_as_candidate(&next, &third).await;
+        assert_eq!(routed(&db).await, all[..2], "at one stroke");
     })
     .await;
 }
