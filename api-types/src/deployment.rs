@@ -83,6 +83,8 @@ pub enum Trigger {
     Rollback,
     /// A rollback by itself: the release did badly in its first minute.
     Watch,
+    /// The image of the live release is gone from the machine: it is built again by itself.
+    Rebuild,
 }
 
 /// What a deployment makes live.

@@ -125,6 +125,7 @@ const fn trigger(trigger: Trigger) -> wire::Trigger {
         Trigger::Config => wire::Trigger::Config,
         Trigger::Rollback => wire::Trigger::Rollback,
         Trigger::Watch => wire::Trigger::Watch,
+        Trigger::Rebuild => wire::Trigger::Rebuild,
     }
 }
 

@@ -30,17 +30,20 @@ pub enum Trigger {
     Rollback,
     /// A rollback by itself: the release did badly after it went live. The message says how.
     Watch,
+    /// The image of the live release is gone from the machine: it is built again by itself. The message says so.
+    Rebuild,
 }
 
 impl Trigger {
     /// All triggers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Push,
         Self::Api,
         Self::Webhook,
         Self::Config,
         Self::Rollback,
         Self::Watch,
+        Self::Rebuild,
     ];
 
     /// The word in the database and in the API.
@@ -52,6 +55,7 @@ impl Trigger {
             Self::Config => "config",
             Self::Rollback => "rollback",
             Self::Watch => "watch",
+            Self::Rebuild => "rebuild",
         }
     }
 

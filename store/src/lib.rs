@@ -48,5 +48,5 @@ pub use tokens::{Actor, TokenRow};
 pub use webhooks::{Delivered, Delivery, DeliveryRecord, WebhookTarget};
 pub use work::{
     AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog,
-    Outcome, RunLogBatch, Wanted, WatchedRelease, WorkerId,
+    Outcome, Rebuild, RunLogBatch, Wanted, WatchedRelease, WorkerId,
 };

@@ -8,7 +8,7 @@ use crate::{
     apps::lock_app,
     deployments::insert_deployment,
     formation::has_app,
-    releases::{number, select_releases},
+    releases::{number, select_releases, version},
 };
 
 /// Why a rollback was not begun.
@@ -100,7 +100,10 @@ async fn target(
         .ok_or(RollbackError::NoLiveRelease)?;
     let target = match to {
         Some(version) => named(connection, app, version).await?,
-        None => before(connection, &live).await?,
+        None => {
+            let first_built = first_built(connection, live).await?;
+            before(connection, &first_built).await?
+        }
     };
     if target.live {
         return Err(RollbackError::AlreadyLive);
@@ -129,6 +132,20 @@ async fn named(
         .await?;
     let row = row.ok_or(RollbackError::NoSuchRelease(version))?;
     Ok(row.try_into()?)
+}
+
+/// The release that this one is the rebuild of; itself, if it is none. To the one before it is gone back: the rebuild is the same thing.
+async fn first_built(connection: &mut PgConnection, mut release: ReleaseRow) -> Result<ReleaseRow, RollbackError> {
+    while let Some(of) = sqlx::query_scalar!(
+        r#"select (kind->>'to')::integer as "of!" from deployments where id = $1 and trigger = 'rebuild'"#,
+        release.deployment.uuid()
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    {
+        release = named(connection, release.app, version(of)?).await?;
+    }
+    Ok(release)
 }
 
 /// The newest release before the live one that was live itself and differs from it.

@@ -5,6 +5,7 @@
 
 pub(crate) mod container;
 mod delete;
+mod failed_start;
 mod glance;
 mod health;
 mod look;
@@ -186,7 +187,7 @@ async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
     if let Some(step) = work.departing
         && look::has_departed(&work, step, |id| shared.converger.is_stopping(id))
     {
-        shared.store.departed(app, step).await?;
+        shared.store.departed(shared.id, app, step).await?;
         return Ok(Round::Moved);
     }
     let now = chrono::Utc::now();

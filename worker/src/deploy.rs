@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_domain::{
     AppSettings, CommitSha, DeploymentKind, Failure, FailureCode, Redactor, Step, release::ProcessSpec,
 };
-use windlass_store::{Claim, ImageRow, NewRelease, Outcome, ReleaseRow, Trigger};
+use windlass_store::{Claim, Config, ImageRow, NewRelease, Outcome, ReleaseRow, Trigger};
 
 use self::{lease::Lease, log::DeployLog};
 use crate::context::Shared;
@@ -134,16 +134,20 @@ impl Deploy<'_> {
             DeploymentKind::Rollback { to } => {
                 let found = store.release(self.claim.app.team, self.claim.app.id, *to).await?;
                 let old = found.with_context(|| format!("the release {to} is gone"))?;
+                let what = match self.claim.deployment.trigger {
+                    Trigger::Rebuild => "Rebuild of",
+                    _ => "Rollback to",
+                };
                 (
                     self.image_of(&old).await?,
                     old.processes,
                     old.settings,
-                    format!("Rollback to {to}"),
+                    format!("{what} {to}"),
                 )
             }
         };
         self.enter(Step::Release).await?;
-        let config = store.config(self.claim.app.team, self.claim.app.id).await?;
+        let config = self.config().await?;
         let new = NewRelease {
             image: image.id,
             config_version: config.version,
@@ -247,10 +251,22 @@ impl Deploy<'_> {
         }
     }
 
+    /// The config vars of the release: the newest. One that is only built again keeps its own: nobody asked for others.
+    async fn config(&self) -> anyhow::Result<Config> {
+        let (store, app) = (&self.shared.store, &self.claim.app);
+        if let (Trigger::Rebuild, DeploymentKind::Rollback { to }) =
+            (self.claim.deployment.trigger, &self.claim.deployment.kind)
+        {
+            let old = store.release(app.team, app.id, *to).await?;
+            let old = old.with_context(|| format!("the release {to} is gone"))?;
+            return Ok(store.config_at(app.id, old.config_version).await?);
+        }
+        Ok(store.config(app.team, app.id).await?)
+    }
+
     /// Config vars whose values must not show in the log.
     async fn redactor(&self) -> anyhow::Result<Redactor> {
-        let config = self.shared.store.config(self.claim.app.team, self.claim.app.id).await?;
-        Ok(Redactor::new(config.vars.values()))
+        Ok(Redactor::new(self.config().await?.vars.values()))
     }
 
     async fn conclude(&self, result: Result<ReleaseRow, End>) {

@@ -12,9 +12,9 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval},
 };
-use windlass_domain::{InstanceId, InstanceState};
+use windlass_domain::InstanceId;
 use windlass_runtime::{ProbeResult, probe_host};
-use windlass_store::{CheckedInstance, InstanceEnd};
+use windlass_store::CheckedInstance;
 
 use crate::context::Shared;
 
@@ -124,12 +124,7 @@ const fn failures_after(before: u32, result: &ProbeResult) -> u32 {
 
 async fn give_up(shared: &Shared, instance: &CheckedInstance, result: &ProbeResult) {
     tracing::warn!(app = %instance.app, instance = %instance.id, ?result, "an instance no longer passes its health check");
-    let state = InstanceState::Unhealthy;
-    if let Err(error) = shared
-        .store
-        .set_instance_state(instance.id, state, InstanceEnd::default())
-        .await
-    {
+    if let Err(error) = shared.store.instance_unhealthy(instance.id).await {
         tracing::warn!(instance = %instance.id, error = %error, "cannot record an unhealthy instance; it is checked anew");
     }
 }

@@ -5,7 +5,7 @@ use windlass_store::InstanceEnd;
 
 use crate::{
     support::with_api,
-    worker::{claim, start},
+    worker::{claim, keep, start},
 };
 
 #[tokio::test]
@@ -190,7 +190,10 @@ async fn a_process_type_that_ends_again_and_again_is_seen_in_the_app() {
                 exit_code: Some(137),
                 reason: Some("out of memory".to_owned()),
             };
-            let ended = api.store.set_instance_state(instance.id, InstanceState::Crashed, end);
+            let keeper = keep(&api.store, release.app).await;
+            let ended = api
+                .store
+                .set_instance_state(keeper, instance.id, InstanceState::Crashed, end);
             assert!(ended.await.unwrap());
         }
         let app = api.get("/apps/shop").await.must_be(200);

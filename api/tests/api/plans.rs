@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{Api, with_api},
-    worker::{claim, start},
+    worker::{claim, keep, start},
 };
 
 const PLAN: &str = "/apps/shop/deployments?dry_run=true";
@@ -165,11 +165,13 @@ async fn a_downtime_is_told_in_the_plan_and_before_the_deployment_begins() {
             .store
             .release(api.team, app_id(&api).await, windlass_domain::ReleaseVersion(1))
             .await;
-        let instance = start(&api.store, &release.unwrap().unwrap(), "web").await;
+        let release = release.unwrap().unwrap();
+        let instance = start(&api.store, &release, "web").await;
+        let keeper = keep(&api.store, release.app).await;
         let healthy = windlass_domain::InstanceState::Healthy;
         assert!(
             api.store
-                .set_instance_state(instance.id, healthy, Default::default())
+                .set_instance_state(keeper, instance.id, healthy, Default::default())
                 .await
                 .unwrap()
         );

@@ -4,7 +4,7 @@ use windlass_store::InstanceEnd;
 
 use crate::{
     support::with_api,
-    worker::{claim, start},
+    worker::{claim, keep, start},
 };
 
 #[tokio::test]
@@ -69,7 +69,12 @@ async fn instances_are_listed_with_their_state_and_address() {
             .await
             .unwrap();
         api.store
-            .set_instance_state(id, InstanceState::Healthy, InstanceEnd::default())
+            .set_instance_state(
+                keep(&api.store, release.app).await,
+                id,
+                InstanceState::Healthy,
+                InstanceEnd::default(),
+            )
             .await
             .unwrap();
         let listed = api.get("/apps/shop/instances").await.must_be(200);

@@ -218,13 +218,14 @@ async fn fail_unreadable(
 }
 
 /// Ends what waits behind a newer deployment: a push or fetch takes the place of older pushes, fetches and config changes (it
-/// is built with the newest config vars), a config change that of older config changes, a rollback that of everything.
+/// is built with the newest config vars), a config change that of older config changes, a rollback that of everything. Whatever comes
+/// later brings an image, too: nobody waits behind one that is only built again.
 async fn supersede(connection: &mut PgConnection) -> Result<(), StoreError> {
     // Both the older and the newer ones are locked, lest the newer one be cancelled at this moment. Rows that another claimer
     // has locked are its own business.
     let ended = sqlx::query!(
         r#"with waiting as materialized (
-               select d.id, d.app_id, d.kind->>'type' as type from deployments d
+               select d.id, d.app_id, d.kind->>'type' as type, d.trigger from deployments d
                where d.status = 'pending'
                  and exists (select from deployments o
                              where o.app_id = d.app_id and o.status = 'pending' and o.id <> d.id)
@@ -233,7 +234,7 @@ async fn supersede(connection: &mut PgConnection) -> Result<(), StoreError> {
                select o.id,
                       (select n.id from waiting n
                        where n.app_id = o.app_id and n.id > o.id
-                         and (n.type = 'rollback'
+                         and (n.type = 'rollback' or o.trigger = 'rebuild'
                               or n.type in ('push', 'fetch') and o.type in ('push', 'fetch', 'config')
                               or n.type = 'config' and o.type = 'config')
                        order by n.id desc limit 1) as newer

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
-use windlass_domain::{AppId, DeploymentId, Failure, Step};
+use windlass_domain::{AppId, DeploymentId, Failure, InstanceId, Step};
 
 use super::{
     lease::in_time,
@@ -84,9 +84,13 @@ impl Store {
         Ok(Some(work))
     }
 
-    /// Records that the release before the live one has got through `drain` (then `retire` begins) or `retire`.
-    pub async fn departed(&self, app: AppId, step: Step) -> Result<(), StoreError> {
+    /// Records that the release before the live one has got through `drain` (then `retire` begins) or `retire`. False: that is
+    /// recorded, or this worker no longer holds the app.
+    pub async fn departed(&self, worker: WorkerId, app: AppId, step: Step) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
+        if !holds_app(&mut tx, app, worker).await? {
+            return Ok(false);
+        }
         let ended = sqlx::query!(
             "update deployment_steps t set finished_at = now(), outcome = 'done'
              from app_states s join releases r on r.id = s.live_release_id
@@ -97,7 +101,7 @@ impl Store {
         )
         .fetch_optional(&mut *tx)
         .await?;
-        let Some(ended) = ended else { return Ok(()) };
+        let Some(ended) = ended else { return Ok(false) };
         if step == Step::Drain {
             sqlx::query!(
                 "insert into deployment_steps (deployment_id, team_id, step, attempt) values ($1, $2, 'retire', $3)
@@ -112,7 +116,7 @@ impl Store {
         let deployment = DeploymentId::from_uuid(ended.deployment_id);
         notify(&mut tx, Event::Deployment { app, deployment }).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// The apps of all teams that have something that runs, should run or should go.
@@ -239,6 +243,22 @@ pub(super) async fn holds_app(
     .fetch_optional(connection)
     .await?;
     Ok(row.is_some())
+}
+
+/// The app of an instance, if a worker holds it, as [`holds_app`] has it.
+pub(super) async fn holds_app_of(
+    connection: &mut PgConnection,
+    instance: InstanceId,
+    worker: WorkerId,
+) -> Result<Option<AppId>, sqlx::Error> {
+    let app = sqlx::query_scalar!("select app_id from instances where id = $1", instance.uuid())
+        .fetch_optional(&mut *connection)
+        .await?
+        .map(AppId::from_uuid);
+    Ok(match app {
+        Some(app) if holds_app(connection, app, worker).await? => Some(app),
+        _ => None,
+    })
 }
 
 /// The step by which the release before the live one goes, while it does.

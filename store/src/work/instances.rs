@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use windlass_domain::{AppId, AppName, AppSettings, InstanceId, InstanceState, ProcessType, Upstream};
 
 use super::{
-    converge::holds_app,
+    converge::{holds_app, holds_app_of},
     types::{CheckedInstance, InstanceEnd, NewInstance, WorkerId},
 };
 use crate::{
@@ -44,7 +44,7 @@ impl Store {
         row.try_into().map(Some)
     }
 
-    /// Counts the time to drain from now.
+    /// Counts the time to drain from now. Needs no lease: it gives an instance no more than the time that it has anyway.
     pub async fn restart_drain(&self, instance: InstanceId) -> Result<(), StoreError> {
         sqlx::query!(
             "update instances set draining_at = now() where id = $1 and state = 'draining'",
@@ -55,18 +55,24 @@ impl Store {
         Ok(())
     }
 
-    /// Lets an instance of a candidate have requests before its release is live.
-    pub async fn admit_instance(&self, instance: InstanceId) -> Result<(), StoreError> {
-        sqlx::query!(
+    /// Lets an instance of a candidate have requests before its release is live. False: it is not healthy, or this worker no longer
+    /// holds the app.
+    pub async fn admit_instance(&self, worker: WorkerId, instance: InstanceId) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        if holds_app_of(&mut tx, instance, worker).await?.is_none() {
+            return Ok(false);
+        }
+        let done = sqlx::query!(
             "update instances set admitted = true where id = $1 and state = 'healthy'",
             instance.uuid()
         )
-        .execute(self.pool())
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
     }
 
-    /// Records an instance's container and where it listens.
+    /// Records an instance's container and where it listens. Needs no lease: there is never another container for a row.
     pub async fn set_instance_container(
         &self,
         instance: InstanceId,
@@ -85,15 +91,19 @@ impl Store {
     }
 
     /// Moves an instance to another state. What has ended stays ended, and what drains can only end: such a move is refused
-    /// with false, as is one to the state that it has.
+    /// with false, as is one to the state that it has, and any by a worker that no longer holds the app.
     pub async fn set_instance_state(
         &self,
+        worker: WorkerId,
         instance: InstanceId,
         state: InstanceState,
         end: InstanceEnd,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        let app = sqlx::query_scalar!(
+        let Some(app) = holds_app_of(&mut tx, instance, worker).await? else {
+            return Ok(false);
+        };
+        let done = sqlx::query!(
             "update instances
              set state = $2,
                  exit_code = coalesce($3, exit_code),
@@ -102,12 +112,50 @@ impl Store {
                  draining_at = case when $2 = 'draining' then now() else draining_at end,
                  finished_at = case when $2 in ('crashed', 'stopped') then now() end
              where id = $1 and state <> $2 and state not in ('crashed', 'stopped')
-               and (state <> 'draining' or $2 in ('crashed', 'stopped'))
-             returning app_id",
+               and (state <> 'draining' or $2 in ('crashed', 'stopped'))",
             instance.uuid(),
             state.as_str(),
             end.exit_code,
             end.reason.as_deref().map(storable)
+        )
+        .execute(&mut *tx)
+        .await?;
+        let moved = done.rows_affected() == 1;
+        if moved {
+            notify(&mut tx, Event::App(app)).await?;
+        }
+        tx.commit().await?;
+        Ok(moved)
+    }
+
+    /// Records that a healthy instance is so no longer. Whoever checks it may say so, whether it holds the app or not: what
+    /// follows is decided by the holder. False: it is not healthy, by the rows.
+    pub async fn instance_unhealthy(&self, instance: InstanceId) -> Result<bool, StoreError> {
+        self.move_on(instance, (InstanceState::Healthy, InstanceState::Unhealthy))
+            .await
+    }
+
+    /// Records that a draining instance was stopped, and its container removed. Needs no lease: an app may take longer to stop than
+    /// its worker holds it, and whoever looks after it by then can only do the same. False: it does not drain.
+    pub async fn instance_stopped(&self, instance: InstanceId) -> Result<bool, StoreError> {
+        self.move_on(instance, (InstanceState::Draining, InstanceState::Stopped))
+            .await
+    }
+
+    async fn move_on(
+        &self,
+        instance: InstanceId,
+        (from, to): (InstanceState, InstanceState),
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let app = sqlx::query_scalar!(
+            "update instances
+             set state = $3, finished_at = case when $3 = 'stopped' then now() end
+             where id = $1 and state = $2
+             returning app_id",
+            instance.uuid(),
+            from.as_str(),
+            to.as_str()
         )
         .fetch_optional(&mut *tx)
         .await?;

@@ -7,12 +7,14 @@ mod images;
 mod instances;
 mod lease;
 mod progress;
+mod rebuild;
 mod releases;
 mod run_log;
 mod sweep;
 mod types;
 mod watch;
 
+pub use rebuild::Rebuild;
 pub use types::{
     AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog,
     Outcome, RunLogBatch, Wanted, WorkerId,

@@ -32,7 +32,7 @@ async fn healthy(db: &Db, release: &ReleaseRow, process: &str, n: u32) -> Instan
     let end = InstanceEnd::default();
     assert!(
         db.store
-            .set_instance_state(id, InstanceState::Healthy, end)
+            .set_instance_state(db.keeper, id, InstanceState::Healthy, end)
             .await
             .unwrap()
     );
@@ -73,7 +73,7 @@ async fn each_healthy_instance_is_checked_the_way_of_its_process_type() {
 
         let end = InstanceEnd::default();
         db.store
-            .set_instance_state(web, InstanceState::Draining, end)
+            .set_instance_state(db.keeper, web, InstanceState::Draining, end)
             .await
             .unwrap();
         assert_eq!(checked(&db).await.len(), 1, "what goes need not be well");

@@ -17,7 +17,10 @@ async fn start(db: &Db, app: &AppRow, release: &ReleaseRow, n: u32) -> InstanceR
 
 async fn set(db: &Db, instance: &InstanceRow, state: InstanceState) -> bool {
     let end = InstanceEnd::default();
-    db.store.set_instance_state(instance.id, state, end).await.unwrap()
+    db.store
+        .set_instance_state(db.keeper, instance.id, state, end)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -44,7 +47,7 @@ async fn an_instance_moves_through_its_states_and_never_comes_back_from_the_end(
         };
         assert!(
             db.store
-                .set_instance_state(instance.id, InstanceState::Crashed, end)
+                .set_instance_state(db.keeper, instance.id, InstanceState::Crashed, end)
                 .await
                 .unwrap()
         );

@@ -15,6 +15,7 @@ mod instances;
 mod logs;
 mod outlook;
 mod queue;
+mod rebuild;
 mod releases;
 mod support;
 mod sweep;

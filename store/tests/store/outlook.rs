@@ -27,7 +27,7 @@ async fn crash(db: &Db, release: &ReleaseRow, process: &str, (code, reason): (i6
     };
     let ended = db
         .store
-        .set_instance_state(instance.id, InstanceState::Crashed, end)
+        .set_instance_state(db.keeper, instance.id, InstanceState::Crashed, end)
         .await;
     assert!(ended.unwrap());
 }
@@ -65,7 +65,7 @@ async fn a_process_type_that_ends_three_times_and_is_not_healthy_is_in_a_crash_l
         let instance = start(&db, &release, "web").await;
         let healthy = db
             .store
-            .set_instance_state(instance.id, InstanceState::Healthy, InstanceEnd::default())
+            .set_instance_state(db.keeper, instance.id, InstanceState::Healthy, InstanceEnd::default())
             .await;
         assert!(healthy.unwrap());
         assert_eq!(loops(&db, &app).await, told, "a moment proves nothing");

@@ -55,7 +55,7 @@ async fn images_that_may_still_be_needed_are_kept() {
         );
         let end = InstanceEnd::default();
         db.store
-            .set_instance_state(instance.id, InstanceState::Stopped, end)
+            .set_instance_state(db.keeper, instance.id, InstanceState::Stopped, end)
             .await
             .unwrap();
         assert_eq!(removable(&db, 0).await, [failed.image, second.image]);
@@ -85,7 +85,7 @@ async fn old_instances_are_forgotten_and_recent_crashes_and_live_ones_are_not() 
             };
             let id = db.start(new).await.id;
             let end = InstanceEnd::default();
-            db.store.set_instance_state(id, state, end).await.unwrap();
+            db.store.set_instance_state(db.keeper, id, state, end).await.unwrap();
             sqlx::query("update instances set finished_at = finished_at - make_interval(mins => $2) where id = $1")
                 .bind(id.uuid())
                 .bind(minutes)

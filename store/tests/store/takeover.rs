@@ -72,6 +72,84 @@ async fn only_the_worker_that_holds_the_app_changes_what_runs_of_it() {
     .await;
 }
 
+/// What an instance and the departure of the release before it look like.
+async fn rows(db: &Db, app: AppId) -> (Vec<(InstanceId, InstanceState, bool)>, Option<Step>) {
+    let work = db.store.app_work(app).await.unwrap().unwrap();
+    let rows = work.instances.iter().map(|row| (row.id, row.state, row.admitted));
+    (rows.collect(), work.departing)
+}
+
+#[tokio::test]
+async fn a_worker_that_has_lost_the_app_writes_nothing_of_its_instances() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let first = db.deployed(&app).await;
+        let healthy = serving(&db, web(app.id, first.id)).await;
+        let (claim, second) = candidate(&db, &app).await;
+        db.go_live_as_candidate(&claim, &second).await;
+        let starting = db.start(web(app.id, second.id)).await.id;
+        let before = rows(&db, app.id).await;
+        assert_eq!(before.1, Some(Step::Drain));
+
+        let writes_nothing = async |stale: WorkerId| {
+            assert!(!db.store.departed(stale, app.id, Step::Drain).await.unwrap());
+            for instance in [healthy, starting, InstanceId::generate()] {
+                assert!(!db.store.admit_instance(stale, instance).await.unwrap());
+                for state in InstanceState::ALL {
+                    let end = InstanceEnd::default();
+                    let moved = db.store.set_instance_state(stale, instance, state, end).await;
+                    assert!(!moved.unwrap(), "{state:?}");
+                }
+            }
+            assert_eq!(rows(&db, app.id).await, before);
+        };
+        writes_nothing(worker()).await;
+        // Its lease ran out, nobody else has the app yet,
+        db.raw_do("update app_states set lease_until = now() - interval '1 second'")
+            .await;
+        writes_nothing(db.keeper).await;
+        // and then somebody has.
+        let holder = worker();
+        assert!(db.store.lease_app(app.id, holder, LEASE).await.unwrap());
+        writes_nothing(db.keeper).await;
+
+        assert!(db.store.admit_instance(holder, healthy).await.unwrap());
+        assert!(!db.store.admit_instance(holder, starting).await.unwrap());
+        assert!(db.store.departed(holder, app.id, Step::Drain).await.unwrap());
+        let drains = InstanceState::Draining;
+        let moved = db
+            .store
+            .set_instance_state(holder, healthy, drains, InstanceEnd::default());
+        assert!(moved.await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_the_app_a_worker_may_say_that_one_is_unhealthy_and_that_one_was_stopped() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let release = db.deployed(&app).await;
+        let id = serving(&db, web(app.id, release.id)).await;
+        db.store.unlease_app(app.id, db.keeper).await.unwrap();
+        assert!(!db.store.instance_stopped(id).await.unwrap(), "it does not drain");
+        for first in [true, false] {
+            assert_eq!(db.store.instance_unhealthy(id).await.unwrap(), first);
+        }
+        db.keep(app.id).await;
+        set(&db, id, InstanceState::Draining).await;
+        db.store.unlease_app(app.id, db.keeper).await.unwrap();
+        assert!(!db.store.instance_unhealthy(id).await.unwrap(), "it goes anyway");
+        for first in [true, false] {
+            assert_eq!(db.store.instance_stopped(id).await.unwrap(), first);
+        }
+        let listed = db.store.list_instances(db.team, app.id).await.unwrap();
+        assert_eq!(listed[0].state, InstanceState::Stopped);
+        assert!(listed[0].finished_at.is_some());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn whoever_takes_an_expired_app_waits_for_the_last_write_of_the_one_before() {
     with_db(|db| async move {
@@ -109,8 +187,8 @@ async fn a_first_release_makes_nobody_depart() {
             (departing(&db, &app).await, departure(&db, &claim).await),
             (None, vec![])
         );
-        db.store.departed(app.id, Step::Drain).await.unwrap();
-        db.store.departed(app.id, Step::Retire).await.unwrap();
+        db.store.departed(db.keeper, app.id, Step::Drain).await.unwrap();
+        db.store.departed(db.keeper, app.id, Step::Retire).await.unwrap();
         assert_eq!(departure(&db, &claim).await, []);
     })
     .await;
@@ -131,7 +209,7 @@ async fn the_release_before_drains_and_then_retires_after_the_deployment_has_suc
         assert_eq!(departure(&db, &claim).await, [(Step::Drain, None)]);
         // Each may be recorded twice: a worker may be killed before it knows that it is.
         for _ in 0..2 {
-            db.store.departed(app.id, Step::Drain).await.unwrap();
+            db.store.departed(db.keeper, app.id, Step::Drain).await.unwrap();
             assert_eq!(departing(&db, &app).await, Some(Step::Retire));
             assert_eq!(
                 departure(&db, &claim).await,
@@ -139,7 +217,7 @@ async fn the_release_before_drains_and_then_retires_after_the_deployment_has_suc
             );
         }
         for _ in 0..2 {
-            db.store.departed(app.id, Step::Retire).await.unwrap();
+            db.store.departed(db.keeper, app.id, Step::Retire).await.unwrap();
             assert_eq!(departing(&db, &app).await, None);
             assert_eq!(
                 departure(&db, &claim).await,
@@ -169,7 +247,7 @@ async fn a_departure_goes_on_when_another_worker_takes_the_deployment() {
             .finish_deployment(again.deployment.id, 2, Outcome::Succeeded)
             .await;
         assert!(end.unwrap());
-        db.store.departed(app.id, Step::Drain).await.unwrap();
+        db.store.departed(db.keeper, app.id, Step::Drain).await.unwrap();
         assert_eq!(departing(&db, &app).await, Some(Step::Retire));
     })
     .await;
@@ -196,7 +274,12 @@ async fn what_still_departs_goes_on_with_the_next_release() {
 
 async fn set(db: &Db, instance: InstanceId, state: InstanceState) {
     let end = InstanceEnd::default();
-    assert!(db.store.set_instance_state(instance, state, end).await.unwrap());
+    assert!(
+        db.store
+            .set_instance_state(db.keeper, instance, state, end)
+            .await
+            .unwrap()
+    );
 }
 
 /// A healthy instance that listens.
@@ -240,7 +323,7 @@ async fn an_admitted_instance_has_requests_until_it_drains_or_another_release_go
             .id;
         assert_eq!(routed(&db).await, [old], "healthy is not admitted");
         for id in [new, starting] {
-            db.store.admit_instance(id).await.unwrap();
+            db.store.admit_instance(db.keeper, id).await.unwrap();
         }
         assert_eq!(routed(&db).await, [old, new], "what is not healthy cannot be admitted");
 
@@ -269,7 +352,7 @@ async fn an_admitted_instance_has_requests_until_it_drains_or_another_release_go
             all.push(serving(&db, new).await);
         }
         for id in [all[0], all[2]] {
-            db.store.admit_instance(id).await.unwrap();
+            db.store.admit_instance(db.keeper, id).await.unwrap();
         }
         assert_eq!(routed(&db).await, [old, all[0], all[2]]);
         db.go_live_as_candidate(&next, &third).await;

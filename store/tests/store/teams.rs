@@ -82,7 +82,12 @@ async fn full_app(db: &Db) -> (windlass_store::AppRow, windlass_store::Deploymen
 
 async fn set_state(db: &Db, instance: InstanceId, state: InstanceState) {
     let end = InstanceEnd::default();
-    assert!(db.store.set_instance_state(instance, state, end).await.unwrap());
+    assert!(
+        db.store
+            .set_instance_state(db.keeper, instance, state, end)
+            .await
+            .unwrap()
+    );
 }
 
 async fn reads(db: &Db, team: windlass_domain::TeamId) -> Vec<Asked> {

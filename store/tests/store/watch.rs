@@ -53,7 +53,7 @@ async fn crash(db: &Db, instance: InstanceId) {
     };
     assert!(
         db.store
-            .set_instance_state(instance, InstanceState::Crashed, end)
+            .set_instance_state(db.keeper, instance, InstanceState::Crashed, end)
             .await
             .unwrap()
     );
@@ -245,7 +245,12 @@ async fn instances_that_end_together_or_are_taken_away_are_no_second_crash() {
         assert_eq!(watched(&db).await[0].crashes, 1, "a restart of Docker ends all");
         let removed = InstanceEnd::default();
         let state = InstanceState::Crashed;
-        assert!(db.store.set_instance_state(all[3], state, removed).await.unwrap());
+        assert!(
+            db.store
+                .set_instance_state(db.keeper, all[3], state, removed)
+                .await
+                .unwrap()
+        );
         assert_eq!(watched(&db).await[0].crashes, 1, "somebody removed its container");
         crash(&db, all[4]).await;
         assert_eq!(watched(&db).await[0].crashes, 2);

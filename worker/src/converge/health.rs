@@ -94,11 +94,3 @@ async fn tail(runtime: &dyn Runtime, container: &ContainerId) -> Vec<String> {
         .await
         .unwrap_or_default()
 }
-
-pub(crate) fn image_gone(image: &str) -> Failure {
-    Failure::new(
-        windlass_domain::FailureCode::MachineLimit,
-        format!("the image {image} is no longer on this machine"),
-        "deploy the commit again, so that it is built anew",
-    )
-}

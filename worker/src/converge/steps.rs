@@ -7,12 +7,12 @@ use futures::{StreamExt, stream};
 use tokio::time::Instant;
 use windlass_converge::{Fault, Step};
 use windlass_domain::{AppId, Failure, InstanceId, InstanceState, ProcessType, ReleaseId};
-use windlass_runtime::{ContainerId, InstanceSpec, StartError, Started, diagnose};
+use windlass_runtime::{ContainerId, InstanceSpec, StartError, Started};
 use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow};
 
 use super::{
     container::instance_spec,
-    health::{diagnosis, image_gone, is_healthy},
+    health::{diagnosis, is_healthy},
     look::Look,
 };
 use crate::{context::Shared, network};
@@ -52,9 +52,9 @@ const LOST: &str = "the app's lease is lost";
 const NAMES_TRIED: u32 = 8;
 const NAME_STEP: u32 = 100;
 
-struct Round<'a> {
-    shared: &'a Arc<Shared>,
-    work: &'a AppWork,
+pub(super) struct Round<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) work: &'a AppWork,
     seen: &'a Look,
     /// The app's network, if anything is started.
     network: String,
@@ -153,59 +153,15 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// What the app is to blame for fails a candidate, or counts as a crash of a live release; the rest is tried again.
-    async fn could_not_start(
+    /// Moves an instance to another state. False: it was moved meanwhile, or the app is in other hands; the next look decides anew.
+    pub(super) async fn set(
         &self,
-        release: &ReleaseRow,
-        row: &InstanceRow,
-        spec: &InstanceSpec,
-        error: StartError,
-    ) -> anyhow::Result<()> {
+        instance: InstanceId,
+        state: InstanceState,
+        end: InstanceEnd,
+    ) -> anyhow::Result<bool> {
         let store = &self.shared.store;
-        let is_candidate = self
-            .work
-            .candidate
-            .as_ref()
-            .is_some_and(|candidate| candidate.id == release.id);
-        match error {
-            StartError::CannotExecute { exit, message } => {
-                let failure = diagnose::cannot_execute(&row.process, exit, &message);
-                if is_candidate {
-                    self.unfit(release.id, &failure).await?;
-                }
-                let end = InstanceEnd {
-                    exit_code: Some(exit.code),
-                    reason: Some(failure.reason),
-                };
-                store.set_instance_state(row.id, InstanceState::Crashed, end).await?;
-                Ok(())
-            }
-            StartError::ImageMissing(image) if is_candidate => {
-                self.unfit(release.id, &image_gone(&image)).await?;
-                self.forget(row.id, "its image is gone").await
-            }
-            other => {
-                // Counted as a crash, so that the next attempt backs off.
-                let end = InstanceEnd {
-                    exit_code: None,
-                    reason: Some(other.to_string()),
-                };
-                store.set_instance_state(row.id, InstanceState::Crashed, end).await?;
-                Err(other).with_context(|| format!("cannot start {}", spec.name))
-            }
-        }
-    }
-
-    async fn forget(&self, instance: InstanceId, reason: &str) -> anyhow::Result<()> {
-        let end = InstanceEnd {
-            exit_code: None,
-            reason: Some(reason.to_owned()),
-        };
-        self.shared
-            .store
-            .set_instance_state(instance, InstanceState::Stopped, end)
-            .await?;
-        Ok(())
+        Ok(store.set_instance_state(self.shared.id, instance, state, end).await?)
     }
 
     async fn probe(&self, instance: InstanceId) -> anyhow::Result<()> {
@@ -224,12 +180,11 @@ impl Round<'_> {
                 .set_instance_container(instance, container, Some(address))
                 .await?;
         }
-        self.shared
-            .store
-            .set_instance_state(instance, InstanceState::Healthy, InstanceEnd::default())
+        let healthy = self
+            .set(instance, InstanceState::Healthy, InstanceEnd::default())
             .await?;
         let serves = self.work.live.as_ref().is_some_and(|live| live.id == row.release) && row.process.is_web();
-        if serves {
+        if healthy && serves {
             self.shared.routes.publish().await
         } else {
             Ok(())
@@ -249,7 +204,7 @@ impl Round<'_> {
         self.unfit(release, &failure).await
     }
 
-    async fn unfit(&self, release: ReleaseId, failure: &Failure) -> anyhow::Result<()> {
+    pub(super) async fn unfit(&self, release: ReleaseId, failure: &Failure) -> anyhow::Result<()> {
         let candidate = (self.work.app.id, release);
         self.shared
             .store
@@ -259,8 +214,10 @@ impl Round<'_> {
     }
 
     async fn admit(&self, instance: InstanceId) -> anyhow::Result<()> {
-        self.shared.store.admit_instance(instance).await?;
-        self.shared.routes.publish().await
+        if self.shared.store.admit_instance(self.shared.id, instance).await? {
+            self.shared.routes.publish().await?;
+        }
+        Ok(())
     }
 
     async fn promote(&self, release: ReleaseId) -> anyhow::Result<()> {
@@ -292,10 +249,9 @@ impl Round<'_> {
             exit_code: exit.map(|exit| exit.code),
             reason: Some(reason),
         };
-        self.shared
-            .store
-            .set_instance_state(instance, InstanceState::Crashed, end)
-            .await?;
+        if !self.set(instance, InstanceState::Crashed, end).await? {
+            return Ok(());
+        }
         if row.process.is_web() {
             self.shared.routes.publish().await?;
         }
@@ -312,10 +268,10 @@ impl Round<'_> {
     }
 
     async fn drain(&self, instance: InstanceId) -> anyhow::Result<()> {
-        self.shared
-            .store
-            .set_instance_state(instance, InstanceState::Draining, InstanceEnd::default())
-            .await?;
+        let end = InstanceEnd::default();
+        if !self.set(instance, InstanceState::Draining, end).await? {
+            return Ok(());
+        }
         let told = Instant::now();
         self.shared.routes.publish().await?;
         if told.elapsed() > NOTICED {
@@ -327,15 +283,13 @@ impl Round<'_> {
 
     async fn stop(&self, instance: InstanceId) -> anyhow::Result<()> {
         let row = self.row(instance)?;
-        let store = &self.shared.store;
         if row.process.is_web() {
             // If the table without it could not be handed over when it was drained, now is the last moment.
             self.shared.routes.publish().await?;
         }
-        if row.state != InstanceState::Draining {
-            store
-                .set_instance_state(instance, InstanceState::Draining, InstanceEnd::default())
-                .await?;
+        let end = InstanceEnd::default();
+        if row.state != InstanceState::Draining && !self.set(instance, InstanceState::Draining, end).await? {
+            return Ok(());
         }
         self.stop_in_background(row);
         Ok(())
@@ -392,9 +346,6 @@ async fn stop_and_remove(
         shared.logs.finish(row).await;
         shared.runtime.remove(&container).await?;
     }
-    shared
-        .store
-        .set_instance_state(row.id, InstanceState::Stopped, InstanceEnd::default())
-        .await?;
+    shared.store.instance_stopped(row.id).await?;
     Ok(())
 }

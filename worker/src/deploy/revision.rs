@@ -163,11 +163,7 @@ async fn submodule_access(deploy: &Deploy<'_>, settings: &BuildSettings) -> Resu
 
 async fn build_image(deploy: &Deploy<'_>, source: Source<'_>, plan: Plan) -> Result<BuiltImage, End> {
     deploy.log.heading(format!("Building with {}", title(&plan)));
-    let config = deploy
-        .shared
-        .store
-        .config(deploy.claim.app.team, deploy.claim.app.id)
-        .await?;
+    let config = deploy.config().await?;
     let redactor = Redactor::new(config.vars.values());
     let request = BuildRequest {
         tree: source.tree,
