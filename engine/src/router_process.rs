@@ -7,6 +7,7 @@
 mod alone;
 mod child;
 mod process;
+mod pulse;
 mod restart;
 mod succession;
 

@@ -310,3 +310,75 @@ async fn a_router_on_another_address_than_the_configured_one_is_replaced() {
     assert!(engine.terminate() < Duration::from_secs(10));
     end_router(temp.path()).await;
 }
+
+/// Asks once, on a connection that waits for as long as it takes; gives the head of the answer.
+async fn ask_and_wait(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("nobody is refused");
+    let request = b"GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("nobody is cut off");
+    answer
+}
+
+fn stop_process(pid: u32) {
+    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+}
+
+/// A process that ended and that nobody has waited for is still listed.
+fn lives(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status
+        .rsplit_once(") ")
+        .is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+async fn until_it_is_gone(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while lives(pid) {
+        assert!(Instant::now() < deadline, "router {pid} hangs on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_hangs_is_replaced_and_refuses_nobody_meanwhile() {
+    // Three questions of 5 s each; what is beyond is for a machine with much else to do.
+    const NOTICED_WITHIN: Duration = Duration::from_secs(45);
+    let temp = data_dir();
+    let old = Serving::start(temp.path(), "0.0.1").await;
+    let mut engine = Engine::start("api,worker,router", temp.path(), &old.address.to_string());
+    let first = answer(temp.path(), &mut engine, |status| status.version != "0.0.1").await;
+    tokio::time::timeout(NOTICED_WITHIN, old.ended)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+
+    stop_process(first.pid);
+    let asked = Instant::now();
+    let answered = tokio::time::timeout(NOTICED_WITHIN, ask_and_wait(old.address)).await;
+
+    let answered = answered.expect("another router serves");
+    assert!(
+        answered.starts_with("HTTP/1.1 200") && answered.ends_with("app"),
+        "{answered}"
+    );
+    println!("served {:?} after the router was stopped", asked.elapsed());
+    let second = answer(temp.path(), &mut engine, |_| true).await;
+    assert_ne!(second.pid, first.pid);
+    until_it_is_gone(first.pid).await;
+
+    // Nobody looks after it now: the next engine finds a router that cannot hand its socket over.
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    stop_process(second.pid);
+    let mut engine = Engine::start("api,worker,router", temp.path(), &old.address.to_string());
+    let third = answer(temp.path(), &mut engine, |_| true).await;
+    assert_ne!(third.pid, second.pid);
+    until_it_is_gone(second.pid).await;
+    assert!(ask_and_wait(old.address).await.starts_with("HTTP/1.1 200"));
+    assert!(engine.terminate() < Duration::from_secs(10));
+    end_router(temp.path()).await;
+}

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_router::control::{self, ControlClient, ControlError, RouterStatus, Sign, Vigil};
@@ -10,7 +11,7 @@ use windlass_router::control::{self, ControlClient, ControlError, RouterStatus, 
 use super::{
     DRAIN, bind,
     child::{self, client_of},
-    listens_where_wanted,
+    listens_where_wanted, pulse,
 };
 use crate::config::Config;
 
@@ -28,7 +29,18 @@ pub struct Router {
     client: ControlClient,
     vigil: Vigil,
     pid: u32,
+    /// Its process as the kernel knows it: what an unprivileged router says of itself is no reason to end a process.
+    process: Option<u32>,
     since: Instant,
+}
+
+/// Why another router is to serve.
+#[derive(Debug, Clone, Copy)]
+enum Cause {
+    /// What was said of this one.
+    Told(Sign),
+    /// It says nothing any more.
+    Hangs,
 }
 
 /// Makes sure that a router of this version runs on the configured address: adopts the one that does, has a new one take over from
@@ -41,6 +53,7 @@ pub async fn ensure(config: &Config) -> anyhow::Result<Router> {
             let listener = bind(config, Instant::now() + DYING).await?;
             Router::start(config, listener).await?
         }
+        Err(ControlError::Timeout(_)) if pulse::is_silent(&common).await => replace_silent(config, &common).await?,
         Err(_) => replace_stranger(config, &common).await?,
     };
     router.retire_others(config).await;
@@ -95,6 +108,25 @@ async fn replace_stranger(config: &Config, common: &ControlClient) -> anyhow::Re
     Router::start(config, listener).await
 }
 
+/// For a router that hangs, whose socket nobody else holds: clients are refused until the next one has it.
+async fn replace_silent(config: &Config, common: &ControlClient) -> anyhow::Result<Router> {
+    let process = common.process().await.ok().flatten();
+    tracing::warn!(process, "the router does not answer; ending it and starting another");
+    kill(process);
+    let listener = bind(config, Instant::now() + DYING).await?;
+    Router::start(config, listener).await
+}
+
+fn kill(process: Option<u32>) {
+    let process = process.and_then(|process| Pid::from_raw(process.try_into().ok()?));
+    let Some(process) = process.filter(|process| *process != rustix::process::getpid()) else {
+        return;
+    };
+    if let Err(error) = kill_process(process, Signal::KILL) {
+        tracing::warn!(%error, "the router that hangs cannot be ended");
+    }
+}
+
 /// Both accept from one queue until the new router has everything; only then the old one is told to end.
 async fn succeed(config: &Config, old: &ControlClient, listener: TcpListener) -> anyhow::Result<Router> {
     let new = Router::start(config, listener).await?;
@@ -115,11 +147,13 @@ impl Router {
 
     async fn adopt(listener: TcpListener, client: ControlClient, pid: u32) -> anyhow::Result<Self> {
         let vigil = client.watch().await.context("the router cannot be watched")?;
+        let process = client.process().await.context("the router's process cannot be told")?;
         Ok(Self {
             listener,
             client,
             vigil,
             pid,
+            process,
             since: Instant::now(),
         })
     }
@@ -139,6 +173,18 @@ impl Router {
         }
     }
 
+    /// One that was only slow ends in order. One that hangs would hold its requests for ever, and delay every table.
+    async fn take_over_from_silent(&self, old: &Self) {
+        self.take_table_of(&old.client).await;
+        match old.client.shutdown().await {
+            Err(error) if !error.says_gone() => {
+                tracing::warn!(pid = old.pid, %error, "ending the router that hangs");
+                kill(old.process);
+            }
+            _ => {}
+        }
+    }
+
     /// Ends routers that an engine which died in the middle of a succession has left serving.
     async fn retire_others(&self, config: &Config) {
         for other in control::in_folder(&config.router_dir()).unwrap_or_default() {
@@ -153,12 +199,26 @@ impl Router {
         }
     }
 
+    /// Waits for a reason to have another router serve.
+    async fn until_replaced(&mut self) -> Cause {
+        tokio::select! {
+            sign = self.vigil.next() => Cause::Told(sign),
+            () = pulse::until_it_hangs(&self.client) => Cause::Hangs,
+        }
+    }
+
     /// After what has happened to this router: the next one.
-    async fn successor(&self, config: &Config, sign: Sign) -> anyhow::Result<Self> {
+    async fn successor(&self, config: &Config, cause: Cause) -> anyhow::Result<Self> {
         let listener = self.listener.try_clone()?;
-        match sign {
-            Sign::Replace => succeed(config, &self.client, listener).await,
-            Sign::Stopping | Sign::Gone => {
+        match cause {
+            Cause::Told(Sign::Replace) => succeed(config, &self.client, listener).await,
+            Cause::Hangs => {
+                tracing::warn!(pid = self.pid, "the router does not answer any more; starting another");
+                let new = Self::start(config, listener).await?;
+                new.take_over_from_silent(self).await;
+                Ok(new)
+            }
+            Cause::Told(sign @ (Sign::Stopping | Sign::Gone)) => {
                 tracing::warn!(pid = self.pid, ?sign, "the router ends; starting another");
                 if self.since.elapsed() < SETTLED {
                     tokio::time::sleep(PAUSE).await;
@@ -171,17 +231,17 @@ impl Router {
     }
 }
 
-/// Has another router take over whenever the router ends, is killed, or is to be replaced, until shutdown. The router itself is left
+/// Has another router take over whenever the router ends, is killed, hangs, or is to be replaced, until shutdown. The router itself is left
 /// running.
 pub async fn supervise(mut router: Router, config: Config, shutdown: CancellationToken) {
     loop {
         // A succession that has begun is brought to its end.
-        let sign = tokio::select! {
+        let cause = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            sign = router.vigil.next() => sign,
+            cause = router.until_replaced() => cause,
         };
-        match router.successor(&config, sign).await {
+        match router.successor(&config, cause).await {
             Ok(new) => router = new,
             Err(error) => {
                 let error = format!("{error:#}");

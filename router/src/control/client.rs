@@ -167,6 +167,18 @@ impl ControlClient {
         .await
     }
 
+    /// The process that listens on the control socket, as the kernel knows it: also of a router that answers nothing. None if it is
+    /// of another PID namespace.
+    pub async fn process(&self) -> Result<Option<u32>, ControlError> {
+        self.within_deadline(async {
+            let stream = UnixStream::connect(&self.path).await;
+            let peer = stream.and_then(|stream| stream.peer_cred());
+            let pid = peer.map_err(ControlError::Unreachable)?.pid();
+            Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0))
+        })
+        .await
+    }
+
     async fn call(&self, request: Request) -> Result<Answer, ControlError> {
         self.within_deadline(async {
             let stream = self.ask(&request).await?;
