@@ -86,6 +86,8 @@ pub enum Outcome {
     },
     /// Nobody knows: the connection broke, or no answer came in time. It may have happened or not.
     Unknown,
+    /// Whatever was said, the database was set back to before it: nothing may be left of it.
+    Lost,
 }
 
 /// One operation.
@@ -158,6 +160,21 @@ impl History {
         }
     }
 
+    /// The database was set back to what it was when `then` was all: what came later is lost, and of what was under way then nobody
+    /// knows.
+    pub fn set_back(&self, then: &[Operation]) {
+        let mut operations = self.operations.lock().expect("nobody panics while holding it");
+        for operation in operations.iter_mut() {
+            let outcome = match then.get(operation.id) {
+                None => Outcome::Lost,
+                Some(known) if known.outcome == Outcome::Sent => Outcome::Unknown,
+                Some(_) => continue,
+            };
+            operation.outcome = outcome;
+            self.write(operation);
+        }
+    }
+
     /// All operations.
     pub fn all(&self) -> Vec<Operation> {
         self.operations.lock().expect("nobody panics while holding it").clone()
@@ -175,6 +192,25 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_after_the_dump_is_lost_and_what_was_under_way_unknown() {
+        let history = History::default();
+        let acknowledged = Outcome::Acknowledged {
+            deployment: None,
+            config_version: None,
+        };
+        let done = history.sent("shop", Ask::Restart);
+        history.over(done, acknowledged.clone());
+        let under_way = history.sent("shop", Ask::Rollback);
+        let then = history.all();
+        history.over(under_way, acknowledged.clone());
+        let later = history.sent("shop", Ask::Destroy);
+        history.over(later, acknowledged.clone());
+        history.set_back(&then);
+        let outcomes: Vec<Outcome> = history.all().into_iter().map(|operation| operation.outcome).collect();
+        assert_eq!(outcomes, [acknowledged, Outcome::Unknown, Outcome::Lost]);
+    }
 
     #[test]
     fn the_file_has_a_line_before_and_after_each_operation() {

@@ -17,6 +17,7 @@ pub mod check;
 pub mod history;
 pub mod load;
 pub mod loop_disk;
+pub mod machine;
 pub mod point;
 pub mod private_docker;
 pub mod proxy;

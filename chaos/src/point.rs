@@ -73,6 +73,8 @@ pub struct Hit {
     pub side: Side,
     /// What.
     pub action: Action,
+    /// The process that is killed or stopped.
+    pub victim: u32,
 }
 
 /// All that passes by, and the trap that is set. Shared by the proxies of one engine.
@@ -89,7 +91,22 @@ struct State {
     counts: BTreeMap<String, u32>,
     seen: Vec<Point>,
     trap: Option<Trap>,
-    victim: u32,
+    victim: Victim,
+}
+
+/// Whom a trap is for.
+#[derive(Debug, Clone)]
+enum Victim {
+    /// This process, whoever reaches the point.
+    This(u32),
+    /// The one of these that reaches the point; what others do is not counted.
+    OneOf(Vec<u32>),
+}
+
+impl Default for Victim {
+    fn default() -> Self {
+        Self::This(0)
+    }
 }
 
 impl Default for Points {
@@ -109,6 +126,15 @@ impl Points {
 
     /// Begins to count anew, with a trap or none; `victim` is the process that is killed or stopped.
     pub fn begin(&self, victim: u32, trap: Option<Trap>) {
+        self.count(Victim::This(victim), trap);
+    }
+
+    /// As [`Self::begin`], counting only what these processes do; the one that reaches the trap is killed or stopped.
+    pub fn begin_among(&self, processes: Vec<u32>, trap: Option<Trap>) {
+        self.count(Victim::OneOf(processes), trap);
+    }
+
+    fn count(&self, victim: Victim, trap: Option<Trap>) {
         self.sprung.send_replace(None);
         *self.state() = State {
             counting: true,
@@ -123,12 +149,17 @@ impl Points {
         std::mem::take(&mut *self.state()).seen
     }
 
-    /// Called by a proxy when something is about to be done.
-    pub fn reach(&self, what: &str) -> Option<Hit> {
+    /// Called by a proxy when something is about to be done by the process `by`.
+    pub fn reach(&self, what: &str, by: u32) -> Option<Hit> {
         let mut state = self.state();
         if !state.counting {
             return None;
         }
+        let victim = match &state.victim {
+            Victim::This(victim) => *victim,
+            Victim::OneOf(processes) if processes.contains(&by) => by,
+            Victim::OneOf(_) => return None,
+        };
         let count = state.counts.entry(what.to_owned()).or_default();
         *count += 1;
         let point = Point {
@@ -141,12 +172,13 @@ impl Points {
         trap.map(|trap| Hit {
             side: trap.side,
             action: trap.action,
+            victim,
         })
     }
 
     /// Called by a proxy at the very moment. Returns when the proxy may go on.
     pub async fn spring(&self, hit: Hit) {
-        let victim = Pid::from_raw(self.state().victim.cast_signed());
+        let victim = Pid::from_raw(hit.victim.cast_signed());
         let signal = match hit.action {
             Action::Kill => Some(Signal::KILL),
             Action::Stop => Some(Signal::STOP),
@@ -196,7 +228,11 @@ mod tests {
     #[test]
     fn a_trap_springs_at_its_occurrence_and_once() {
         let points = Points::default();
-        assert_eq!(points.reach("commit"), None, "nothing is counted before the beginning");
+        assert_eq!(
+            points.reach("commit", 0),
+            None,
+            "nothing is counted before the beginning"
+        );
         let trap = Trap {
             point: point("commit", 2),
             side: Side::After,
@@ -204,7 +240,7 @@ mod tests {
         };
         points.begin(0, Some(trap));
         let reached: Vec<bool> = ["commit", "create", "commit", "commit"]
-            .map(|what| points.reach(what).is_some())
+            .map(|what| points.reach(what, 0).is_some())
             .into();
         assert_eq!(reached, [false, false, true, false]);
         assert_eq!(
@@ -216,7 +252,21 @@ mod tests {
                 point("commit", 3)
             ]
         );
-        assert_eq!(points.reach("commit"), None);
+        assert_eq!(points.reach("commit", 0), None);
+    }
+
+    #[test]
+    fn a_trap_for_one_of_several_is_for_the_one_that_reaches_it() {
+        let points = Points::default();
+        let trap = Trap {
+            point: point("commit", 2),
+            side: Side::Before,
+            action: Action::Fail,
+        };
+        points.begin_among(vec![7, 8], Some(trap));
+        let victims = [7, 9, 8].map(|by| points.reach("commit", by).map(|hit| hit.victim));
+        assert_eq!(victims, [None, None, Some(8)]);
+        assert_eq!(points.end().len(), 2, "what another process does is not counted");
     }
 
     #[tokio::test]
@@ -228,6 +278,7 @@ mod tests {
             .spring(Hit {
                 side: Side::Before,
                 action: Action::Fail,
+                victim: 0,
             })
             .await;
         assert!(points.sprung(Duration::from_secs(5)).await.is_some());

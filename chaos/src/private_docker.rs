@@ -18,7 +18,7 @@ use rustix::{
 use tempfile::TempDir;
 use windlass_testkit::docker::program;
 
-use crate::world::DockerEye;
+use crate::{machine, world::DockerEye};
 
 /// How long it may take to start: without live-restore it first ends the containers of its predecessor.
 const STARTING: Duration = Duration::from_secs(60);
@@ -74,6 +74,40 @@ impl PrivateDocker {
     /// Its own command line.
     pub fn eye(&self) -> DockerEye {
         DockerEye { host: Some(self.url()) }
+    }
+
+    /// Where everything of it lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The interfaces of its networks, which a boot takes away.
+    pub fn bridges(&self) -> Vec<String> {
+        let list = [
+            "network",
+            "ls",
+            "-q",
+            "--filter",
+            "driver=bridge",
+            "--filter",
+            "type=custom",
+        ];
+        let ids = self.eye().run(&list).unwrap_or_default();
+        ids.iter().map(|id| format!("br-{id}")).collect()
+    }
+
+    /// Loses what a machine does not have any more after a boot: mounts, interfaces, and all that lies in `/run`. It must be dead.
+    pub fn lose_memory(&self, bridges: &[String]) {
+        machine::unmount_below(self.folder());
+        let own = self.bridge.name();
+        bridges
+            .iter()
+            .chain([&own])
+            .for_each(|name| machine::remove_interface(name));
+        let _ = fs::remove_dir_all(self.path("exec"));
+        for file in ["docker.sock", "pid"] {
+            let _ = fs::remove_file(self.path(file));
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -45,6 +45,15 @@ impl Site {
                 config_version: None,
             },
         );
+        Self::of(app, engine, history)
+    }
+
+    /// An app that does not exist yet; [`Ask::Create`] creates it.
+    pub fn planned(engine: &Engine, history: &Arc<History>, name: &str) -> Self {
+        Self::of(engine.planned_app(name), engine, history)
+    }
+
+    fn of(app: App, engine: &Engine, history: &Arc<History>) -> Self {
         Self {
             app,
             api: engine.api().clone(),
@@ -107,7 +116,11 @@ impl Site {
     async fn send(&self, ask: &Ask) -> Outcome {
         let call = |method, rest: &str, body| self.call(method, self.app.path(rest), body);
         match ask {
-            Ask::Create | Ask::Deliver { .. } => Outcome::Unknown,
+            Ask::Deliver { .. } => Outcome::Unknown,
+            Ask::Create => {
+                let create = json!({ "name": self.app.name(), "drain_seconds": 1 });
+                self.call(Method::POST, "/api/v1/apps".to_owned(), create).await
+            }
             Ask::Push { .. } => {
                 let pushed = self
                     .app

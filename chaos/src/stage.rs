@@ -1,20 +1,20 @@
 //! An engine with its apps, its visitors and the proxies around it: where scenarios play.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::json;
-use windlass_testkit::{Engine, EngineOptions, ThrowawayPostgres, Traefik};
+use windlass_testkit::{Engine, EngineOptions, ThrowawayPostgres, Traefik, Windlassd};
 
 use crate::{
     check::{Expected, Violation, check},
     history::History,
     load::{Load, Traffic, Visits},
-    point::Points,
+    point::{Points, Trap},
     proxy::{docker::DockerProxy, postgres::PostgresProxy},
     site::Site,
     world::{DockerEye, World},
@@ -23,7 +23,7 @@ use crate::{
 /// How long everything may take until it is as it should be. A slow machine is no fault; what is never right is.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The engine sweeps what has no owner once a minute, when it is two minutes old.
-const SWEEP: Duration = Duration::from_secs(270);
+pub const SWEEP: Duration = Duration::from_secs(270);
 
 /// How a stage is set up.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,8 @@ pub struct Setup {
     pub docker: Option<String>,
     /// A real Traefik as the router.
     pub traefik: bool,
+    /// So many workers in processes of their own, on the engine's data directory; none: the engine is the worker too.
+    pub workers: usize,
     /// Where the history is written.
     pub history: Option<std::path::PathBuf>,
 }
@@ -43,8 +45,8 @@ pub struct Setup {
 /// The stage. Fields are dropped in this order: first the engine, then what it stands on.
 #[derive(Debug)]
 pub struct Stage {
-    /// A second engine on the same database; visitors then come through its router.
-    pub second: Option<Engine>,
+    /// Workers in processes of their own; the engine then has none.
+    pub workers: Vec<Windlassd>,
     /// The engine.
     pub engine: Engine,
     /// A real Traefik in front of the apps.
@@ -107,12 +109,16 @@ impl Stage {
         if setup.traefik {
             options = options.with("WINDLASS_ROUTER", "traefik");
         }
+        if setup.workers > 0 {
+            options = options.with_roles("api,router");
+        }
         let history = setup
             .history
             .as_deref()
             .and_then(|path| History::on_disk(path).ok())
             .unwrap_or_default();
         let engine = Engine::start_with(options).await;
+        let workers = (0..setup.workers).map(|_| engine.further_worker(&[])).collect();
         let mut traefik = None;
         if setup.traefik {
             let log = engine.data_dir().join("traefik.log");
@@ -120,7 +126,7 @@ impl Stage {
         }
         Self {
             engine,
-            second: None,
+            workers,
             traefik,
             postgres_proxy,
             docker_proxy,
@@ -173,16 +179,21 @@ impl Stage {
         self.load = Some(Load::start(self.address(), apps, visits, seed));
     }
 
-    /// The engine through whose router visitors come.
-    pub fn front(&self) -> &Engine {
-        self.second.as_ref().unwrap_or(&self.engine)
+    /// Counts what passes the proxies anew, with a trap or none; its victim is the engine, or the worker that does it.
+    pub fn count(&self, trap: Option<Trap>) {
+        if self.workers.is_empty() {
+            self.points.begin(self.engine.pid(), trap);
+        } else {
+            let workers = self.workers.iter().map(Windlassd::pid).collect();
+            self.points.begin_among(workers, trap);
+        }
     }
 
     /// Where visitors come in.
     pub fn address(&self) -> String {
         self.traefik
             .as_ref()
-            .map_or_else(|| self.front().router(), Traefik::address)
+            .map_or_else(|| self.engine.router(), Traefik::address)
     }
 
     /// The visitors, if any come.
@@ -207,6 +218,7 @@ impl Stage {
             orphans: false,
             traefik: self.traefik.is_some(),
             all_succeed: true,
+            hollow: BTreeSet::new(),
         }
     }
 
@@ -241,7 +253,7 @@ impl Stage {
     /// # Errors
     /// When a part of it cannot be looked at.
     pub async fn look(&self) -> anyhow::Result<World> {
-        let router = self.traefik.is_none().then(|| self.front().data_dir());
+        let router = self.traefik.is_none().then(|| self.engine.data_dir());
         World::look(&self.engine, &self.address(), router, &self.eye).await
     }
 

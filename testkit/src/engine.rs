@@ -20,6 +20,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 pub struct EngineOptions {
     environment: Vec<(String, String)>,
     asked_directly: Option<String>,
+    roles: Option<&'static str>,
 }
 
 impl EngineOptions {
@@ -41,6 +42,13 @@ impl EngineOptions {
     pub fn on_through(mut self, postgres: &ThrowawayPostgres, url: &str) -> Self {
         self.asked_directly = Some(postgres.url().to_owned());
         self.with("DATABASE_URL", url)
+    }
+
+    /// Gives the engine's process only these roles, as `--roles` takes them.
+    #[must_use]
+    pub fn with_roles(mut self, roles: &'static str) -> Self {
+        self.roles = Some(roles);
+        self
     }
 
     fn database_url(&self) -> Option<&str> {
@@ -143,7 +151,9 @@ impl Engine {
     pub async fn restart(&mut self) -> Duration {
         self.stop().await;
         let start = Instant::now();
-        let mut process = Windlassd::start(self.data_dir(), &self.environment(), &self.log_path());
+        let roles = self.options.roles.map(|roles| ["--roles", roles]);
+        let args: Vec<&str> = std::iter::once("run").chain(roles.into_iter().flatten()).collect();
+        let mut process = Windlassd::start(self.data_dir(), &args, &self.environment(), &self.log_path());
         // Asked more often than other conditions are: how long this takes is measured.
         while !self.api.is_ready().await {
             let log = self.log_path();
@@ -267,6 +277,31 @@ impl Engine {
         App::new(self, &app)
     }
 
+    /// An app that does not exist yet, by the name that it will have on this engine: for a test that creates it by itself.
+    pub fn planned_app(&self, name: &str) -> App {
+        let name = format!("{name}-{}", self.number());
+        let git_url = format!("{}/git/{name}.git", self.url());
+        App::new(self, &serde_json::json!({ "name": name, "git_url": git_url }))
+    }
+
+    /// Starts a further worker on this engine's data directory, as `windlassd run --roles worker`. It has this engine's environment, in
+    /// which `environment` goes first, and a log of its own. The engine needs an outer Postgres for that.
+    pub fn further_worker(&self, environment: &[(&str, String)]) -> Windlassd {
+        let mut all = self.environment();
+        all.extend(
+            environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        let roles = ["run", "--roles", "worker"];
+        Windlassd::start(self.data_dir(), &roles, &all, &self.worker_log_path())
+    }
+
+    /// What the further workers have said so far.
+    pub fn worker_log(&self) -> String {
+        fs::read_to_string(self.worker_log_path()).unwrap_or_default()
+    }
+
     /// Asks the engine's database, past the engine.
     ///
     /// # Panics
@@ -316,6 +351,10 @@ impl Engine {
         ];
         environment.extend(self.options.environment.iter().cloned());
         environment
+    }
+
+    fn worker_log_path(&self) -> PathBuf {
+        self.data_dir().join("windlassd-worker.log")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -69,6 +69,42 @@ impl ThrowawayPostgres {
         self.control("again").await;
     }
 
+    /// Writes a dump of the database, as `pg_dump` makes it.
+    ///
+    /// # Panics
+    /// When it cannot be dumped.
+    pub async fn dump(&self, file: &Path) {
+        let args = ["-d", &self.url, "-f", file.to_str().unwrap()];
+        run_in(Path::new("/"), "pg_dump", &args).await.must_succeed();
+    }
+
+    /// Puts a dump in the place of the database; connections break.
+    ///
+    /// # Panics
+    /// When it cannot be restored.
+    pub async fn restore(&self, file: &Path) {
+        let (before, after) = self
+            .url
+            .split_once("/windlass_test")
+            .expect("the database has this name");
+        let other = format!("{before}/postgres{after}");
+        let drop = "drop database windlass_test with (force)";
+        for sql in [drop, "create database windlass_test"] {
+            let args = ["-d", &other, "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql];
+            run_in(Path::new("/"), "psql", &args).await.must_succeed();
+        }
+        let args = [
+            "-d",
+            &self.url,
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-f",
+            file.to_str().unwrap(),
+        ];
+        run_in(Path::new("/"), "psql", &args).await.must_succeed();
+    }
+
     async fn control(&self, what: &str) {
         run_in(Path::new("/"), script().to_str().unwrap(), &[what, &self.directory])
             .await

@@ -50,15 +50,15 @@ pub struct Windlassd {
 }
 
 impl Windlassd {
-    /// Starts the engine; its output goes to `log`.
-    pub(crate) fn start(data_dir: &Path, environment: &[(String, String)], log: &Path) -> Self {
+    /// Starts the engine with these arguments; its output goes to `log`.
+    pub(crate) fn start(data_dir: &Path, args: &[&str], environment: &[(String, String)], log: &Path) -> Self {
         let out = File::options()
             .create(true)
             .append(true)
             .open(log)
             .expect("the log is writable");
         let child = command(data_dir)
-            .arg("run")
+            .args(args)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(out.try_clone().unwrap())
             .stderr(out)

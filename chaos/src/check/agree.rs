@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::{Expected, Violation};
 use crate::world::{AppRow, World};
 
-fn apps(world: &World) -> impl Iterator<Item = &AppRow> {
-    world.rows.apps.iter().filter(|app| !app.deleting)
+fn apps<'a>(expected: &'a Expected, world: &'a World) -> impl Iterator<Item = &'a AppRow> {
+    let whole = |app: &&AppRow| !app.deleting && !expected.hollow.contains(&app.name);
+    world.rows.apps.iter().filter(whole)
 }
 
 /// I3.
@@ -22,7 +23,7 @@ pub(super) fn rows_router_and_docker(expected: &Expected, world: &World, found: 
         )),
         None | Some(_) => {}
     }
-    for app in apps(world) {
+    for app in apps(expected, world) {
         if let Some(candidate) = &app.candidate
             && Some(candidate) != app.live.as_ref()
         {
@@ -120,7 +121,7 @@ fn routes_are_those_of_the_rows(world: &World, app: &AppRow, found: &mut Vec<Vio
 
 /// I4.
 pub(super) fn the_last_success_serves(expected: &Expected, world: &World, found: &mut Vec<Violation>) {
-    for app in apps(world) {
+    for app in apps(expected, world) {
         let succeeded = world.rows.releases.iter().filter(|release| {
             release.app == app.id
                 && world

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     history::{Ask, Operation, Outcome},
-    world::World,
+    world::{AppRow, World},
 };
 
 /// Something that must never be.
@@ -65,6 +65,8 @@ pub struct Expected {
     pub traefik: bool,
     /// Whether every acknowledged deployment has to succeed: nothing is wrong with the apps, and faults come once at a time.
     pub all_succeed: bool,
+    /// Apps of which nothing but rows is left, because they were destroyed after the dump that was restored: they cannot serve.
+    pub hollow: BTreeSet<String>,
 }
 
 /// Judges a world in which nothing is under way any more.
@@ -115,6 +117,7 @@ fn acknowledged_writes_exist(history: &[Operation], world: &World, found: &mut V
                 format!("{name} was scaled to {quantity}, the rows say {wanted}"),
             ));
         }
+        restarted_once(of_app(), world, app, found);
         let configs = of_app().filter_map(|operation| match operation.outcome {
             Outcome::Acknowledged { config_version, .. } => config_version,
             _ => None,
@@ -126,6 +129,43 @@ fn acknowledged_writes_exist(history: &[Operation], world: &World, found: &mut V
                 format!("{name} had config {version} acknowledged, the rows have {now}"),
             ));
         }
+    }
+}
+
+/// I2 for restarts: each that was acknowledged is counted, once, and what runs is from after the last.
+fn restarted_once<'a>(
+    operations: impl Iterator<Item = &'a Operation>,
+    world: &World,
+    app: &AppRow,
+    found: &mut Vec<Violation>,
+) {
+    let asked: Vec<&Operation> = operations.filter(|operation| operation.ask == Ask::Restart).collect();
+    let count = |of: &dyn Fn(&Operation) -> bool| asked.iter().filter(|operation| of(operation)).count();
+    let (taken, possible) = (count(&is_acknowledged), count(&|operation| !was_refused(operation)));
+    let recorded = world.rows.restarts(&app.id, "web");
+    if !(taken..=possible).contains(&(recorded as usize)) {
+        found.push(Violation::new(
+            "I2",
+            format!(
+                "{} was restarted {taken} to {possible} times, the rows say {recorded}",
+                app.name
+            ),
+        ));
+    }
+    let old = world.rows.instances.iter().filter(|instance| {
+        instance.app == app.id
+            && instance.process == "web"
+            && instance.state != "draining"
+            && instance.restarts < recorded
+    });
+    for instance in old {
+        found.push(Violation::new(
+            "I2",
+            format!(
+                "instance {} of {} is from before the last restart",
+                instance.id, app.name
+            ),
+        ));
     }
 }
 
@@ -147,6 +187,7 @@ fn is_acknowledged(operation: &Operation) -> bool {
     matches!(operation.outcome, Outcome::Acknowledged { .. })
 }
 
+/// Nothing may have come of it: it was refused, or a database from before it was restored.
 fn was_refused(operation: &Operation) -> bool {
-    matches!(operation.outcome, Outcome::Refused { .. })
+    matches!(operation.outcome, Outcome::Refused { .. } | Outcome::Lost)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use windlass_testkit::Answer;
 
 use super::*;
-use crate::world::{AppRow, Container, DeploymentRow, ImageRow, InstanceRow, ReleaseRow, Router, StepRow};
+use crate::world::{Container, DeploymentRow, FormationRow, ImageRow, InstanceRow, ReleaseRow, Router, StepRow};
 
 /// A world in which `shop` was deployed once and all is well.
 fn well() -> (Vec<Operation>, Expected, World) {
@@ -63,6 +63,7 @@ fn well() -> (Vec<Operation>, Expected, World) {
         orphans: true,
         traefik: false,
         all_succeed: true,
+        hollow: BTreeSet::new(),
     };
     (
         vec![acknowledged(Ask::Deploy { commit: "c1".into() }, Some("dpl_d"))],
@@ -339,4 +340,45 @@ fn an_app_that_crashes_must_not_succeed() {
 #[test]
 fn a_destroyed_app_that_is_still_there_is_found() {
     breaks(&["I2"], |history, _| history.push(acknowledged(Ask::Destroy, None)));
+}
+
+#[test]
+fn a_restart_that_was_acknowledged_is_done_once() {
+    let restarted = |count: u32, instances: u32| {
+        move |history: &mut Vec<Operation>, world: &mut World| {
+            history.push(acknowledged(Ask::Restart, None));
+            world.rows.formation.push(FormationRow {
+                app: "a".into(),
+                process: "web".into(),
+                quantity: 1,
+                restarts: count,
+            });
+            world.rows.instances[0].restarts = instances;
+        }
+    };
+    breaks(&[], restarted(1, 1));
+    breaks(&["I2"], restarted(0, 0));
+    breaks(&["I2"], restarted(2, 2));
+    breaks(&["I2"], restarted(1, 0));
+}
+
+#[test]
+fn after_a_restored_dump_what_came_later_must_be_gone() {
+    let lost = |ask: Ask| Operation {
+        outcome: Outcome::Lost,
+        ..acknowledged(ask, Some("dpl_later"))
+    };
+    breaks(&[], |history, _| {
+        history.extend([lost(Ask::Destroy), lost(Ask::Scale { quantity: 2 })])
+    });
+    breaks(&["I2"], |history, world| {
+        history.push(lost(Ask::Restart));
+        world.rows.formation.push(FormationRow {
+            app: "a".into(),
+            process: "web".into(),
+            quantity: 1,
+            restarts: 1,
+        });
+        world.rows.instances[0].restarts = 1;
+    });
 }

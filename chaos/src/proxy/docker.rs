@@ -24,7 +24,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::Line;
+use super::{Line, process_of};
 use crate::point::{Action, Hit, Points, Side};
 
 type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
@@ -83,11 +83,12 @@ async fn serve(client: UnixStream, docker: PathBuf, points: Arc<Points>, mut lin
     if *lines.borrow() == Line::Down {
         return;
     }
+    let by = process_of(&client);
     let service = {
         let lines = lines.clone();
         service_fn(move |request| {
             let (docker, points, lines) = (docker.clone(), points.clone(), lines.clone());
-            async move { forward(request, &docker, &points, lines).await }
+            async move { forward(request, by, &docker, (&points, lines)).await }
         })
     };
     let connection = hyper::server::conn::http1::Builder::new()
@@ -128,9 +129,9 @@ fn change(method: &Method, path: &str) -> Option<String> {
 
 async fn forward(
     request: Request<Incoming>,
+    by: u32,
     docker: &Path,
-    points: &Arc<Points>,
-    mut lines: watch::Receiver<Line>,
+    (points, mut lines): (&Arc<Points>, watch::Receiver<Line>),
 ) -> Result<Response<AnyBody>, io::Error> {
     let line = *lines
         .wait_for(|line| *line != Line::Silent)
@@ -140,7 +141,7 @@ async fn forward(
         tokio::time::sleep(by).await;
     }
     let what = change(request.method(), request.uri().path());
-    let hit = what.as_deref().and_then(|what| points.reach(what));
+    let hit = what.as_deref().and_then(|what| points.reach(what, by));
     let is_build = request.uri().path().ends_with("/build");
     match hit {
         Some(hit) if hit.side == Side::Before => {

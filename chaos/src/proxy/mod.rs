@@ -7,6 +7,14 @@ mod wire;
 
 use std::time::Duration;
 
+use tokio::net::UnixStream;
+
+/// The process at the other end of a connection; 0 when that cannot be known.
+fn process_of(client: &UnixStream) -> u32 {
+    let pid = client.peer_cred().ok().and_then(|peer| peer.pid());
+    pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default()
+}
+
 /// The state of a line between the engine and a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Line {

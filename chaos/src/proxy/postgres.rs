@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Line,
+    Line, process_of,
     statement::Session,
     wire::{self, Message, Prepared},
 };
@@ -105,6 +105,8 @@ impl Drop for PostgresProxy {
 struct Shared {
     points: Arc<Points>,
     modes: watch::Receiver<Mode>,
+    /// The process that is connected.
+    by: u32,
     /// One entry for each answer that the server owes, with the trap that springs when it has come.
     owed: Mutex<VecDeque<Option<Hit>>>,
 }
@@ -135,6 +137,7 @@ async fn serve(client: UnixStream, server: &Path, points: Arc<Points>, modes: wa
     let shared = Shared {
         points,
         modes,
+        by: process_of(&client),
         owed: Mutex::default(),
     };
     let relayed = async {
@@ -183,7 +186,9 @@ async fn requests(
         }
         shared.pass().await;
         if ends {
-            let hit = commit.take().and_then(|what: String| shared.points.reach(&what));
+            let hit = commit
+                .take()
+                .and_then(|what: String| shared.points.reach(&what, shared.by));
             if let Some(hit) = hit.filter(|hit| hit.side == Side::Before) {
                 shared.points.spring(hit).await;
                 if hit.action != crate::point::Action::Stop {

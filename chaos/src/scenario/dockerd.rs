@@ -14,7 +14,7 @@ use crate::{
     point::{Action, Point, Side, Trap},
     private_docker::PrivateDocker,
     report::Tally,
-    stage::{PATIENCE, Stage},
+    stage::{PATIENCE, Setup, Stage},
     world::gap_probe,
 };
 
@@ -30,9 +30,13 @@ pub async fn with_live_restore(run: &Run) -> Tally {
 
 /// A stage on a Docker of its own.
 pub(super) async fn stage_on(run: &Run, docker: &PrivateDocker, name: &str) -> Stage {
+    stage_on_with(run.setup(name), docker).await
+}
+
+/// As [`stage_on`], with a setup.
+pub(super) async fn stage_on_with(mut setup: Setup, docker: &PrivateDocker) -> Stage {
     let image = ensure_program_image(&program("chaos-app"));
     docker.load(&image).expect("the app's image can be loaded");
-    let mut setup = run.setup(name);
     setup.docker = Some(docker.url());
     setup.environment = vec![("WINDLASS_LEASE_SECONDS".to_owned(), "4".to_owned())];
     let mut stage = Stage::build(setup).await;
@@ -111,7 +115,7 @@ async fn trial(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally,
 pub(super) async fn all_serve(stage: &Stage, tally: &mut Tally, name: &str) {
     let back = Instant::now();
     for site in &stage.sites {
-        if let Err(error) = gap_probe(&stage.front().router(), &site.app.host(), PATIENCE).await {
+        if let Err(error) = gap_probe(&stage.engine.router(), &site.app.host(), PATIENCE).await {
             tally.broke(name, [Violation::new("I4", format!("{error:#}"))]);
         }
     }

@@ -8,10 +8,11 @@ use std::{
 
 use super::{Run, tell};
 use crate::{
+    check::Violation,
     history::{Ask, Outcome},
     point::{Action, Point, Side, Trap},
     report::Tally,
-    site::Manner,
+    site::{Manner, Site},
     stage::{PATIENCE, Stage},
     world::World,
 };
@@ -22,8 +23,8 @@ const REPETITIONS: u32 = 3;
 const REACH: Duration = Duration::from_secs(15);
 
 /// The operations whose boundaries are enumerated.
-const KINDS: [&str; 8] = [
-    "deploy", "config", "rollback", "scale", "push", "crash", "cancel", "destroy",
+const KINDS: [&str; 10] = [
+    "deploy", "config", "rollback", "scale", "push", "crash", "cancel", "destroy", "create", "restart",
 ];
 /// How long a deployment goes on before it is cancelled.
 const UNTIL_CANCELLED: Duration = Duration::from_millis(600);
@@ -54,6 +55,7 @@ pub async fn random(run: &Run) -> Tally {
         let killed = Moment::now();
         stage.engine.kill9();
         recover(&mut stage, &mut tally, &name, killed).await;
+        afterwards(&stage, &mut tally, (kind, site), &name).await;
     }
     finish(stage, &mut tally).await;
     tally
@@ -138,10 +140,11 @@ pub(super) async fn at_points(
 /// What an undisturbed operation does, in order.
 pub(super) async fn enumerate(stage: &mut Stage, kind: &str) -> Vec<Point> {
     let (site, ask) = set_up(stage, kind).await;
-    stage.points.begin(0, None);
+    stage.count(None);
     act(stage, site, kind, ask).await;
     stage.settle(&stage.expected(), PATIENCE).await;
     let mut points = stage.points.end();
+    afterwards(stage, &mut Tally::new(kind), (kind, site), "enumeration").await;
     points.retain(|point| point.occurrence <= REPETITIONS);
     points
 }
@@ -151,7 +154,7 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) {
     let name = format!("{kind}: {:?} {:?} {}", trap.action, trap.side, trap.point);
     let kills = trap.action == Action::Kill;
     let (site, ask) = set_up(stage, kind).await;
-    stage.points.begin(stage.engine.pid(), Some(trap));
+    stage.count(Some(trap));
     let sprung = {
         let waits = stage.points.sprung(REACH);
         ask_while(stage, site, kind, ask, waits).await
@@ -163,7 +166,30 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, trap: Trap) {
     }
     heal(stage, tally, &name, moment).await;
     tally.tried(&name, sprung.is_some());
+    afterwards(stage, tally, (kind, site), &name).await;
 }
+
+/// What a client does after a trial of some kinds: one that was creating an app tries again and goes on with it. Then the app goes.
+async fn afterwards(stage: &Stage, tally: &mut Tally, (kind, site): (&str, usize), name: &str) {
+    if kind != "create" {
+        return;
+    }
+    let site = &stage.sites[site];
+    let again = site.ask(Ask::Create).await;
+    let known = matches!(again, Outcome::Acknowledged { .. } | Outcome::Refused { status: TAKEN });
+    if !known {
+        tally.broke(name, [Violation::new("I13", format!("created again: {again:?}"))]);
+    }
+    site.deploy_next().await;
+    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    tally.broke(name, settled.violations);
+    site.ask(Ask::Destroy).await;
+    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    tally.broke(name, settled.violations);
+}
+
+/// The status that says that there is such an app already.
+const TAKEN: u16 = 409;
 
 /// Acts, and goes on when `until` is over; an answer that has not come by then is waited for no longer than it takes the engine to die.
 async fn ask_while<T>(stage: &Stage, site: usize, kind: &str, ask: Ask, until: impl Future<Output = T>) -> T {
@@ -182,6 +208,10 @@ async fn ask_while<T>(stage: &Stage, site: usize, kind: &str, ask: Ask, until: i
 async fn act(stage: &Stage, site: usize, kind: &str, ask: Ask) {
     let site = &stage.sites[site];
     let outcome = site.ask(ask).await;
+    if let ("create", Outcome::Acknowledged { .. }) = (kind, &outcome) {
+        let commit = site.commit(Manner::default()).await;
+        site.ask(Ask::Push { commit }).await;
+    }
     let (
         "cancel",
         Outcome::Acknowledged {
@@ -196,13 +226,19 @@ async fn act(stage: &Stage, site: usize, kind: &str, ask: Ask) {
     site.ask(Ask::Cancel { deployment }).await;
 }
 
-/// The app that is worked on and the next operation of a kind; an app that is to be destroyed is made for it.
+/// The app that is worked on and the next operation of a kind; an app that is to be destroyed is made for it, and one that is to be
+/// created is thought of.
 async fn set_up(stage: &mut Stage, kind: &str) -> (usize, Ask) {
-    if kind != "destroy" {
-        return (WORKED_ON, next(stage, kind).await);
-    }
     let name = format!("brief{}", stage.history.all().len());
-    (stage.add(&name).await, Ask::Destroy)
+    match kind {
+        "destroy" => (stage.add(&name).await, Ask::Destroy),
+        "create" => {
+            let site = Site::planned(&stage.engine, &stage.history, &name);
+            stage.sites.push(site);
+            (stage.sites.len() - 1, Ask::Create)
+        }
+        _ => (WORKED_ON, next(stage, kind).await),
+    }
 }
 
 /// The next operation of a kind.
@@ -228,13 +264,14 @@ pub(super) async fn next(stage: &Stage, kind: &str) -> Ask {
                 .into_iter()
                 .rev()
                 .find_map(|operation| match operation.ask {
-                    Ask::Scale { quantity } => Some(quantity),
+                    Ask::Scale { quantity } if operation.outcome != Outcome::Lost => Some(quantity),
                     _ => None,
                 });
             Ask::Scale {
                 quantity: if scaled == Some(2) { 1 } else { 2 },
             }
         }
+        "restart" => Ask::Restart,
         _ => Ask::Rollback,
     }
 }

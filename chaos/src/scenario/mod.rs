@@ -7,6 +7,8 @@ pub mod dockerd;
 pub mod failing;
 pub mod kill;
 pub mod postgres;
+pub mod reboot;
+pub mod restored;
 pub mod stopped;
 pub mod under_load;
 
@@ -96,7 +98,7 @@ pub fn tell(tally: &Tally, what: &str) {
 type Play = for<'a> fn(&'a Run) -> Pin<Box<dyn Future<Output = Tally> + Send + 'a>>;
 
 /// All scenarios, in the order in which they find most faults soonest.
-pub const ALL: [(&str, Play); 17] = [
+pub const ALL: [(&str, Play); 19] = [
     ("kill-boundaries", |run| Box::pin(kill::boundaries(run))),
     ("kill-random", |run| Box::pin(kill::random(run))),
     ("docker-fails", |run| Box::pin(failing::docker(run))),
@@ -107,6 +109,8 @@ pub const ALL: [(&str, Play); 17] = [
     ("postgres-outer", |run| Box::pin(postgres::outer(run))),
     ("dockerd-killed", |run| Box::pin(dockerd::without_live_restore(run))),
     ("dockerd-live-restore", |run| Box::pin(dockerd::with_live_restore(run))),
+    ("reboot", |run| Box::pin(reboot::play(run))),
+    ("restored", |run| Box::pin(restored::play(run))),
     ("deploys", |run| Box::pin(under_load::deploys(run))),
     ("traefik", |run| Box::pin(under_load::deploys_behind_traefik(run))),
     ("replaced", |run| Box::pin(under_load::replaced(run))),

@@ -1,16 +1,15 @@
 //! A worker that is stopped in the middle of a deployment, for five leases, while another one takes over; then it goes on.
 //!
-//! The second worker has a data directory of its own, and so no repositories: the deployments are of kinds that use an image that is
-//! there already. Visitors come through the router of the second engine, because the first one's is told nothing while it is stopped.
+//! Two workers share a data directory; the API and the router are processes of their own and notice nothing. Whichever worker comes to
+//! the point is the one that is stopped.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
-use windlass_testkit::EngineOptions;
 
 use super::{
     Run,
-    kill::{Moment, enumerate, finish, next, prepare, takeover},
+    kill::{Moment, enumerate, finish, furnish, next, takeover},
     tell,
 };
 use crate::{
@@ -21,49 +20,50 @@ use crate::{
 
 const LEASE: Duration = Duration::from_secs(2);
 const NAME: &str = "worker stopped for five leases";
+/// What is tried, the most telling first.
+const KINDS: [&str; 6] = ["deploy", "config", "push", "rollback", "scale", "restart"];
+/// How long an answer of the API may take; a push ends with its deployment.
+const ANSWER: Duration = Duration::from_secs(120);
+/// How long a point that was seen once is waited for.
+const REACH: Duration = Duration::from_secs(12);
 
 /// Stops it at points that the seed chooses.
 pub async fn play(run: &Run) -> Tally {
     let mut tally = Tally::new(NAME);
-    let mut stage = prepare(run, "stopped", &[("WINDLASS_LEASE_SECONDS", "2")]).await;
-    stage.close().await;
-    let postgres = stage.postgres.as_ref().expect("this stage has an outer Postgres");
-    let options = EngineOptions::default()
-        .on(postgres)
-        .with("WINDLASS_LEASE_SECONDS", "2");
-    stage.second = Some(stage.engine.beside(options).await);
-    stage.open(run.visits, run.seed);
+    let mut setup = run.setup("stopped");
+    setup.workers = 2;
+    setup.environment = vec![("WINDLASS_LEASE_SECONDS".to_owned(), LEASE.as_secs().to_string())];
+    let mut stage = furnish(run, Stage::build(setup).await).await;
     let mut trials = Vec::new();
-    for kind in ["config", "rollback"] {
+    for kind in KINDS.into_iter().take(run.kinds) {
         let points = enumerate(&mut stage, kind).await;
+        tally.notes.push(format!("{kind}: {} points of workers", points.len()));
         trials.extend(
             points
                 .into_iter()
                 .flat_map(|point| Side::BOTH.map(|side| (kind, point.clone(), side))),
         );
     }
+    let all = trials.len();
     trials.retain(|(kind, point, side)| run.shard.takes(kind, point, *side));
     run.chance(NAME, 0).shuffle(&mut trials);
-    let all = trials.len();
     trials.truncate(usize::try_from(run.rounds).unwrap_or(usize::MAX));
     let clock = run.clock();
     for (kind, point, side) in trials {
         if !clock.goes_on() {
             break;
         }
-        trial(&mut stage, &mut tally, kind, point, side).await;
+        trial(&mut stage, &mut tally, kind, (point, side)).await;
     }
-    tally.notes.push(format!("{} of {all} boundaries tried", tally.trials));
-    let traffic = stage.close().await;
-    // The worker that is not stopped waits for its own router only; an installation has one.
-    tally.visited(&traffic, false);
-    // What comes now needs repositories, which the second engine does not have.
-    tokio::task::block_in_place(|| stage.second = None);
+    tally.notes.push(format!(
+        "stopped at {} of {all} boundaries (points x before and after)",
+        tally.trials
+    ));
     finish(stage, &mut tally).await;
     tally
 }
 
-async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, point: Point, side: Side) {
+async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, (point, side): (Point, Side)) {
     let name = format!("{kind}: stopped {side:?} {point}");
     let ask = next(stage, kind).await;
     let trap = Trap {
@@ -71,29 +71,33 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, point: Point, s
         side,
         action: Action::Stop,
     };
-    stage.points.begin(stage.engine.pid(), Some(trap));
-    let asked = tokio::time::timeout(Duration::from_secs(3), stage.sites[0].ask(ask)).await;
-    let sprung = stage.points.sprung(Duration::from_secs(10)).await;
+    stage.count(Some(trap));
+    let (answered, (sprung, fault)) =
+        tokio::join!(tokio::time::timeout(ANSWER, stage.sites[0].ask(ask)), meanwhile(stage));
+    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    if let Some(after) = takeover(&settled.world, fault.epoch).filter(|_| sprung) {
+        tally.figure("takeover from a stopped worker (lease 2 s), s", after, Some(10.0));
+    }
+    let (answered, found) = (answered.is_ok(), settled.violations.len());
+    tell(
+        tally,
+        &format!("{name}: reached {sprung}, answered {answered}, {found} violations"),
+    );
+    tally.broke(&name, settled.violations);
+    tally.tried(&name, sprung);
+}
+
+/// Waits until the trap has sprung and for five leases more, then lets the worker go on; gives whether and when it sprang.
+async fn meanwhile(stage: &Stage) -> (bool, Moment) {
+    let sprung = stage.points.sprung(REACH).await.is_some();
     let fault = Moment::now();
-    if sprung.is_some() {
+    if sprung {
         tokio::time::sleep(LEASE * 5).await;
     }
     stage.points.end();
     stage.points.let_go();
-    stage.engine.signal(Signal::CONT);
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
-    if let Some(after) = takeover(&settled.world, fault.epoch).filter(|_| sprung.is_some()) {
-        tally.figure("takeover from a stopped worker (lease 2 s), s", after, Some(10.0));
+    for worker in &stage.workers {
+        worker.signal(Signal::CONT);
     }
-    let heard = asked.is_ok();
-    tell(
-        tally,
-        &format!(
-            "{name}: sprung {}, heard {heard}, {} violations",
-            sprung.is_some(),
-            settled.violations.len()
-        ),
-    );
-    tally.broke(&name, settled.violations);
-    tally.tried(&name, sprung.is_some());
+    (sprung, fault)
 }

@@ -119,6 +119,8 @@ pub struct InstanceRow {
     pub address: Option<String>,
     /// When it became healthy, in seconds since 1970.
     pub healthy: Option<f64>,
+    /// How often its process type had been restarted when it was made.
+    pub restarts: u32,
 }
 
 /// How many instances of a process type are wanted.
@@ -130,6 +132,8 @@ pub struct FormationRow {
     pub process: String,
     /// How many.
     pub quantity: u32,
+    /// How often it was restarted by order.
+    pub restarts: u32,
 }
 
 /// An image.
@@ -161,10 +165,10 @@ const SQL: &str = "select json_build_object(
      'config_version', r.config_version) order by r.id), '[]') from releases r join images i on i.id = r.image_id),
   'instances', (select coalesce(json_agg(json_build_object('id', replace(id::text, '-', ''), 'app', replace(app_id::text, '-', ''),
      'release', replace(release_id::text, '-', ''), 'process', process, 'state', state, 'container', container_id,
-     'address', address, 'healthy', extract(epoch from healthy_at)) order by id), '[]') from instances
+     'address', address, 'healthy', extract(epoch from healthy_at), 'restarts', restart_seq) order by id), '[]') from instances
      where state in ('starting', 'healthy', 'unhealthy', 'draining')),
   'formation', (select coalesce(json_agg(json_build_object('app', replace(app_id::text, '-', ''), 'process', process,
-     'quantity', quantity)), '[]') from formation),
+     'quantity', quantity, 'restarts', restart_seq)), '[]') from formation),
   'images', (select coalesce(json_agg(json_build_object('reference', reference,
      'deployment', replace(deployment_id::text, '-', ''), 'removed', removed_at is not null)), '[]') from images))";
 
@@ -201,6 +205,15 @@ impl Rows {
             .iter()
             .find(|row| row.app == app && row.process == process);
         row.map_or(u32::from(process == "web"), |row| row.quantity)
+    }
+
+    /// How often a process type was restarted by order.
+    pub fn restarts(&self, app: &str, process: &str) -> u32 {
+        let row = self
+            .formation
+            .iter()
+            .find(|row| row.app == app && row.process == process);
+        row.map_or(0, |row| row.restarts)
     }
 }
 
