@@ -5,5 +5,5 @@ mod gates;
 mod traefik;
 
 pub use builtin::BuiltinEdge;
-pub use gates::gates;
+pub use gates::{clear_away, gates};
 pub use traefik::TraefikEdge;

@@ -300,7 +300,11 @@ async fn worker(
     *slot.write().expect("no holder of this lock panics") = Some(runtime.clone());
     let entrypoints = config.traefik_entrypoints.clone();
     let edge: Arc<dyn Edge> = match config.router {
-        RouterKind::Builtin => Arc::new(BuiltinEdge::new(config.router_socket(), entrypoints)),
+        RouterKind::Builtin => {
+            let (own, runtime, token) = (config.clone(), runtime.clone(), token.clone());
+            tokio::spawn(async move { token.run_until_cancelled(edge::clear_away(&own, runtime)).await });
+            Arc::new(BuiltinEdge::new(config.router_socket(), entrypoints))
+        }
         RouterKind::Traefik => {
             let gates = edge::gates(&config, &docker).await?;
             Arc::new(TraefikEdge::new(entrypoints, gates, runtime.clone()))

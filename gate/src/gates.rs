@@ -50,6 +50,24 @@ impl Gates {
         Ok(Self { root, program })
     }
 
+    /// Gates that somebody left in this folder; none if there is no such folder.
+    pub fn left_at(root: impl Into<PathBuf>) -> io::Result<Option<Self>> {
+        let root = root.into();
+        if root.try_exists()? {
+            Self::at(root).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Removes the folder with all that is in it; fine when it is gone.
+    pub fn remove_all(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
     /// Makes a gate, closed; one that is there stays as it is. Gives its folder.
     pub fn make(&self, name: &str) -> io::Result<PathBuf> {
         let folder = self.folder(name);
@@ -261,6 +279,20 @@ mod tests {
         gates.remove("one").unwrap();
         assert_eq!(gates.names().unwrap(), [""; 0]);
         assert_eq!(gates.state("one").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_left_is_found_and_removed_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("gates");
+        assert!(Gates::left_at(&root).unwrap().is_none());
+        assert!(!root.exists(), "looking for it makes nothing");
+        Gates::at(&root).unwrap().make("one").unwrap();
+        let left = Gates::left_at(&root).unwrap().unwrap();
+        assert_eq!(left.names().unwrap(), ["one"]);
+        left.remove_all().unwrap();
+        left.remove_all().unwrap();
+        assert!(!root.exists());
     }
 
     #[test]

@@ -90,8 +90,13 @@ async fn wake_suspects(shared: &Arc<Shared>) {
 }
 
 async fn publish(shared: &Shared) {
-    if let Err(error) = shared.routes.publish().await {
-        tracing::warn!(error = format!("{error:#}"), "the route table could not be handed over");
+    match shared.routes.publish().await {
+        Ok(exceptions) => {
+            for exception in exceptions {
+                tracing::warn!(app = %exception.app, instance = %exception.instance, "{exception}");
+            }
+        }
+        Err(error) => tracing::warn!(error = format!("{error:#}"), "the route table could not be handed over"),
     }
 }
 

@@ -22,4 +22,4 @@ mod watch;
 
 pub use context::{Worker, WorkerConfig, WorkerParts};
 pub use disk::DiskLimits;
-pub use edge::{Edge, EdgeError, Traffic};
+pub use edge::{Edge, EdgeError, Exception, Traffic};

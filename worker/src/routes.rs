@@ -1,13 +1,13 @@
 //! Tells the edge which instances serve which hosts.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use anyhow::Context;
 use tokio::sync::Mutex;
-use windlass_domain::{AppName, Hostname, ProcessType, Route, RouteTable, Upstream};
+use windlass_domain::{AppName, Hostname, InstanceId, ProcessType, Route, RouteTable, Upstream};
 use windlass_store::Store;
 
-use crate::{Edge, WorkerConfig};
+use crate::{Edge, Exception, WorkerConfig};
 
 /// How often a table is made anew because the edge has a newer one.
 const OVERTAKEN: u32 = 5;
@@ -17,8 +17,19 @@ pub(crate) struct RoutePublisher {
     store: Store,
     edge: Arc<dyn Edge>,
     config: WorkerConfig,
-    /// What the edge acknowledged last. Held while publishing: tables go out one after the other.
+    /// What the edge acknowledged last, without an exception. Held while publishing: tables go out one after the other.
     acknowledged: Mutex<Option<RouteTable>>,
+    /// Instances that the edge could not be brought to take out yet.
+    held: Mutex<HashSet<InstanceId>>,
+}
+
+/// Since when an instance gets no more requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TakenOut {
+    /// It was not to be had before.
+    JustNow,
+    /// Nothing stood against it.
+    AsAsked,
 }
 
 impl RoutePublisher {
@@ -28,17 +39,46 @@ impl RoutePublisher {
             edge,
             config,
             acknowledged: Mutex::new(None),
+            held: Mutex::default(),
         }
     }
 
-    /// Brings the edge to what the rows say now; does nothing when it has that already. Returns when requests are routed by it.
-    pub(crate) async fn publish(&self) -> anyhow::Result<()> {
+    /// [`publish`](Self::publish), for the sake of one app: fails when requests of that one are not routed as its rows say.
+    pub(crate) async fn publish_for(&self, app: &AppName) -> anyhow::Result<()> {
+        let exceptions = self.publish().await?;
+        match exceptions.into_iter().find(|exception| exception.app == *app) {
+            Some(exception) => Err(exception.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// [`publish`](Self::publish), for the sake of one instance that is to get no more requests: fails when it may get some.
+    pub(crate) async fn take_out(&self, instance: InstanceId) -> anyhow::Result<TakenOut> {
+        let taken = self.publish().await.and_then(|exceptions| {
+            let still = exceptions.into_iter().find(|exception| exception.instance == instance);
+            still.map_or(Ok(()), |exception| Err(exception.into()))
+        });
+        let mut held = self.held.lock().await;
+        if let Err(error) = taken {
+            held.insert(instance);
+            return Err(error);
+        }
+        Ok(if held.remove(&instance) {
+            TakenOut::JustNow
+        } else {
+            TakenOut::AsAsked
+        })
+    }
+
+    /// Brings the edge to what the rows say now; does nothing when it has that already. Returns when requests are routed by it, with
+    /// the instances of which that is not so.
+    pub(crate) async fn publish(&self) -> anyhow::Result<Vec<Exception>> {
         let mut acknowledged = self.acknowledged.lock().await;
         if let Some(table) = acknowledged.as_ref()
             && table.routes == self.routes().await?
             && self.edge_has(table).await?
         {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut tries = 0..OVERTAKEN;
         loop {
@@ -48,14 +88,15 @@ impl RoutePublisher {
                 routes: self.routes().await?,
             };
             match self.edge.apply(&table).await {
-                Ok(()) => {
+                Ok(exceptions) => {
                     tracing::debug!(
                         generation = table.generation,
                         routes = table.routes.len(),
+                        exceptions = exceptions.len(),
                         "route table applied"
                     );
-                    *acknowledged = Some(table);
-                    return Ok(());
+                    *acknowledged = exceptions.is_empty().then_some(table);
+                    return Ok(exceptions);
                 }
                 // Another worker was faster, or the database is older than the edge: it was restored.
                 Err(_) if self.has_newer(&table).await? && tries.next().is_some() => {}

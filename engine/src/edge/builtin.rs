@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use windlass_domain::{InstanceId, RouteTable};
 use windlass_router::control::{self, ControlClient, ControlError, RouterStatus, Served};
-use windlass_worker::{Edge, EdgeError, Traffic};
+use windlass_worker::{Edge, EdgeError, Exception, Traffic};
 
 /// The router processes of this machine.
 pub struct BuiltinEdge {
@@ -55,7 +55,7 @@ impl BuiltinEdge {
 
 #[async_trait]
 impl Edge for BuiltinEdge {
-    async fn apply(&self, table: &RouteTable) -> Result<(), EdgeError> {
+    async fn apply(&self, table: &RouteTable) -> Result<Vec<Exception>, EdgeError> {
         let refused = |error: ControlError| EdgeError(format!("did not take table {}: {error}", table.generation));
         let mut serves = false;
         let mut given = HashSet::new();
@@ -76,7 +76,8 @@ impl Edge for BuiltinEdge {
             }
         }
         if serves {
-            Ok(())
+            // A router has a table or has it not.
+            Ok(Vec::new())
         } else {
             Err(EdgeError(format!(
                 "did not take table {}: none serves at the moment",

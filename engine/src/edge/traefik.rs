@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep};
 use windlass_domain::{AppName, InstanceId, RouteTable};
 use windlass_gate::{Gates, State, Turn};
 use windlass_runtime::{Gate, Health, Observed, Runtime, Scope};
-use windlass_worker::{Edge, EdgeError, Traffic};
+use windlass_worker::{Edge, EdgeError, Exception, Traffic};
+
+use super::gates::sweep;
 
 /// After it acted on one change, Traefik's Docker provider lets 2 s pass before it acts on the next; the rest is a margin.
 const PROVIDER_THROTTLE: Duration = Duration::from_millis(2500);
@@ -26,8 +28,6 @@ const LOOK_AT_ONE: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often Docker is asked meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A gate that no container belongs to is removed when it is this old: the container may be about to be made.
-const ORPHANED: Duration = Duration::from_secs(120);
 
 /// A Traefik with the Docker provider.
 pub struct TraefikEdge {
@@ -85,9 +85,9 @@ impl TraefikEdge {
     }
 
     /// Moves a gate, unless it already is as wanted and Docker says so.
-    fn turn(&self, container: &Observed, open: bool) -> Result<(), EdgeError> {
+    fn turn(&self, container: &Observed, open: bool) -> io::Result<()> {
         let name = container.instance.to_string();
-        let Some(state) = self.gates.state(&name).map_err(unwritten)? else {
+        let Some(state) = self.gates.state(&name)? else {
             return Ok(());
         };
         let wanted = State {
@@ -97,7 +97,7 @@ impl TraefikEdge {
         if state == wanted {
             return Ok(());
         }
-        self.gates.set(&name, wanted).map_err(unwritten)
+        self.gates.set(&name, wanted)
     }
 
     /// Waits until Docker says of all of these what their gates say. Gives back those of which it did not; who is gone by then does
@@ -113,7 +113,8 @@ impl TraefikEdge {
                     .into_iter()
                     .filter(|now| waiting.iter().any(|one| one.instance == now.instance));
                 for container in asked {
-                    self.turn(&container, open)?;
+                    // What comes of a gate that cannot be written is seen by what Docker goes on to say.
+                    let _ = self.turn(&container, open);
                     if !says(&container, open) {
                         still.push(container);
                     }
@@ -131,7 +132,9 @@ impl TraefikEdge {
     /// Turns the gates of these and waits until Docker says so. Gives back those of which it does not.
     async fn move_gates(&self, containers: &[&Observed], open: bool) -> Result<Vec<Observed>, EdgeError> {
         for container in containers {
-            self.turn(container, open)?;
+            if let Err(error) = self.turn(container, open) {
+                tracing::warn!(name = %container.name, open, %error, "a gate cannot be moved");
+            }
         }
         let behind = containers.iter().copied().filter(|container| !says(container, open));
         let mut late = self.until_told(behind.cloned().collect(), open).await?;
@@ -140,7 +143,9 @@ impl TraefikEdge {
             .any(|container| !self.memory().late.contains(&container.instance))
         {
             for container in &late {
-                self.runtime.wake_gate(&container.container).await.map_err(unseen)?;
+                if let Err(error) = self.runtime.wake_gate(&container.container).await {
+                    tracing::warn!(name = %container.name, %error, "docker cannot be made to check a gate again");
+                }
             }
             late = self.until_told(late, open).await?;
         }
@@ -164,25 +169,13 @@ impl TraefikEdge {
         let notices = self.throttle + LOOK_AT_ONE.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
         sleep(notices.saturating_sub(since)).await;
     }
-
-    /// Removes gates whose containers are gone.
-    fn sweep(&self, seen: &[Observed]) -> io::Result<()> {
-        let used: HashSet<String> = seen.iter().map(|container| container.instance.to_string()).collect();
-        for name in self.gates.names()?.into_iter().filter(|name| !used.contains(name)) {
-            let age = self.gates.changed(&name).and_then(|at| at.elapsed().ok());
-            if age.is_none_or(|age| age > ORPHANED) {
-                self.gates.remove(&name)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
 impl Edge for TraefikEdge {
     /// Opens first, and closes only when Traefik has seen what was opened: an app must not be without an open gate in between. Where
-    /// nothing new can be seen, the old stays open.
-    async fn apply(&self, table: &RouteTable) -> Result<(), EdgeError> {
+    /// nothing new of an app can be seen, its old instances stay open.
+    async fn apply(&self, table: &RouteTable) -> Result<Vec<Exception>, EdgeError> {
         let mut turn = self.turn_alone().await?;
         if !turn.begin(table.generation).map_err(unwritten)? {
             return Err(EdgeError(format!("has a newer table than {}", table.generation)));
@@ -207,25 +200,27 @@ impl Edge for TraefikEdge {
         let leaving = others.into_iter().filter(|container| {
             // One that is starting was never shown.
             let was_shown = !matches!(container.health, None | Some(Health::Starting));
-            was_shown && self.has_gate(container) && !unserved.contains(&container.name.app)
+            was_shown && self.has_gate(container)
         });
-        let leaving: Vec<&Observed> = leaving.collect();
+        let (kept, leaving): (Vec<&Observed>, Vec<&Observed>) =
+            leaving.partition(|container| unserved.contains(&container.name.app));
         let shown = self.move_gates(&leaving, false).await?;
         self.until_noticed(&leaving, seen.len()).await;
 
-        if let Some(container) = hidden.iter().chain(&shown).next() {
-            return Err(disagreement(container));
-        }
+        let mut exceptions: Vec<Exception> = hidden.iter().chain(&shown).map(disagreement).collect();
+        let kept = kept.into_iter().filter(|container| says(container, true));
+        exceptions.extend(kept.map(kept_open));
         let mut memory = self.memory();
-        memory.late.clear();
+        let late = |instance: &InstanceId| exceptions.iter().any(|exception| exception.instance == *instance);
+        memory.late.retain(late);
         memory.applied = table.clone();
-        Ok(())
+        Ok(exceptions)
     }
 
     /// That of the last table, as long as Docker says what the gates say; otherwise one less, so that a table is applied again.
     async fn generation(&self) -> Result<Option<u64>, EdgeError> {
         let seen = self.runtime.observe(Scope::All).await.map_err(unseen)?;
-        if let Err(error) = self.sweep(&seen) {
+        if let Err(error) = sweep(&self.gates, &seen) {
             tracing::warn!(%error, "gates without containers cannot be removed");
         }
         let generation = self.gates.generation().map_err(unwritten)?;
@@ -283,16 +278,40 @@ fn says(container: &Observed, open: bool) -> bool {
     matches!(container.health, None | Some(Health::Healthy)) == open
 }
 
-fn disagreement(container: &Observed) -> EdgeError {
-    let state = match container.health {
-        Some(Health::Healthy) => "still sees",
-        _ => "does not see",
+/// Docker does not say of this one what its gate says.
+fn disagreement(container: &Observed) -> Exception {
+    let (state, gate) = match container.health {
+        Some(Health::Healthy) => ("still sees", "closed"),
+        _ => ("does not see", "open"),
     };
-    EdgeError(format!(
-        "{state} {}: Docker does not run the check of its health (docker inspect {} shows why)",
-        container.name,
-        container.container.short()
-    ))
+    let (name, id) = (&container.name, container.container.short());
+    exception(
+        container,
+        format!(
+            "{state} {name}: its gate is to be {gate}, but Docker does not say so of its health.              `docker inspect --format '{{{{json .State.Health}}}}' {id}` shows what its check said, and              `windlass ps restart -a {app}` replaces it",
+            app = name.app
+        ),
+    )
+}
+
+/// This one goes on taking requests, though a table does not name it.
+fn kept_open(container: &Observed) -> Exception {
+    let name = &container.name;
+    exception(
+        container,
+        format!(
+            "is still to see {name}, because it sees none of the instances of {} that come after it",
+            name.app
+        ),
+    )
+}
+
+fn exception(container: &Observed, reason: String) -> Exception {
+    Exception {
+        instance: container.instance,
+        app: container.name.app.clone(),
+        reason,
+    }
 }
 
 fn unseen(error: windlass_runtime::RuntimeError) -> EdgeError {

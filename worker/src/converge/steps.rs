@@ -15,7 +15,7 @@ use super::{
     health::{diagnosis, is_healthy},
     look::Look,
 };
-use crate::{context::Shared, network};
+use crate::{context::Shared, network, routes::TakenOut};
 
 /// Does the steps of one round: what takes time (starts, probes) side by side.
 pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, steps: Vec<Step>) -> anyhow::Result<()> {
@@ -97,6 +97,11 @@ impl Round<'_> {
             .iter()
             .find(|row| row.id == id)
             .context("the plan names an instance that has no row")
+    }
+
+    /// Hands over what the rows say now; trouble with another app is not this one's.
+    async fn publish(&self) -> anyhow::Result<()> {
+        self.shared.routes.publish_for(&self.work.app.name).await
     }
 
     /// The host that the app is asked for: many frameworks refuse any other.
@@ -185,7 +190,7 @@ impl Round<'_> {
             .await?;
         let serves = self.work.live.as_ref().is_some_and(|live| live.id == row.release) && row.process.is_web();
         if healthy && serves {
-            self.shared.routes.publish().await
+            self.publish().await
         } else {
             Ok(())
         }
@@ -215,7 +220,7 @@ impl Round<'_> {
 
     async fn admit(&self, instance: InstanceId) -> anyhow::Result<()> {
         if self.shared.store.admit_instance(self.shared.id, instance).await? {
-            self.shared.routes.publish().await?;
+            self.publish().await?;
         }
         Ok(())
     }
@@ -229,7 +234,7 @@ impl Round<'_> {
         {
             tracing::info!(app = %self.work.app.name, release = %self.release(release)?.version, "live");
         }
-        self.shared.routes.publish().await
+        self.publish().await
     }
 
     /// An instance ended that should have gone on: its row says so, its log is read to the end, its container goes.
@@ -273,7 +278,7 @@ impl Round<'_> {
             return Ok(());
         }
         let told = Instant::now();
-        self.shared.routes.publish().await?;
+        self.shared.routes.take_out(instance).await?;
         if told.elapsed() > NOTICED {
             // An edge that is slow to notice (Traefik) sent it requests until now: its time to finish them begins now.
             self.shared.store.restart_drain(instance).await?;
@@ -283,9 +288,14 @@ impl Round<'_> {
 
     async fn stop(&self, instance: InstanceId) -> anyhow::Result<()> {
         let row = self.row(instance)?;
+        let store = &self.shared.store;
         if row.process.is_web() {
-            // If the table without it could not be handed over when it was drained, now is the last moment.
-            self.shared.routes.publish().await?;
+            // If the table without it could not be handed over when it was drained, now is the last moment; and it has been sent requests
+            // until now.
+            let taken_out = self.shared.routes.take_out(instance).await?;
+            if taken_out == TakenOut::JustNow && row.state == InstanceState::Draining {
+                return Ok(store.restart_drain(instance).await?);
+            }
         }
         let end = InstanceEnd::default();
         if row.state != InstanceState::Draining && !self.set(instance, InstanceState::Draining, end).await? {

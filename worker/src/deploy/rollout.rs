@@ -7,6 +7,7 @@ use windlass_domain::{Failure, FailureCode, InstanceState, Step, Strategy};
 use windlass_store::{AppWork, Event, ReleaseRow};
 
 use super::{Deploy, End};
+use crate::Exception;
 
 /// How often the rows are looked at when no notification comes.
 const POLL: Duration = Duration::from_millis(500);
@@ -115,20 +116,28 @@ async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast
 async fn route(deploy: &Deploy<'_>) {
     let deadline = tokio::time::Instant::now() + ROUTE_WITHIN;
     loop {
-        let Err(error) = deploy.shared.routes.publish().await else {
+        let Err(error) = deploy.shared.routes.publish_for(&deploy.claim.app.name).await else {
             return;
         };
-        let error = format!("{error:#}");
         if tokio::time::Instant::now() > deadline {
-            deploy
-                .log
-                .error("The router does not answer; requests get to this release as soon as it does");
+            deploy.log.error(&not_routed(&error));
+            let error = format!("{error:#}");
             return tracing::warn!(
                 error,
                 "the route table could not be handed over; the converge loop tries again"
             );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What is said to whoever deploys.
+fn not_routed(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Exception>() {
+        Some(exception) => format!(
+            "Not all requests get to this release yet, for {exception}. It is tried again until then, and the instances before it go on"
+        ),
+        None => "The router does not answer; requests get to this release as soon as it does".to_owned(),
     }
 }
 
