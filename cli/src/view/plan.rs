@@ -38,6 +38,18 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// What a change of config vars would do.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ConfigPlan {
+    /// Whether anything would be other than it is now.
+    pub changed: bool,
+    /// The vars.
+    #[serde(default)]
+    pub config: PlannedConfig,
+    /// What their deployment would do.
+    pub deployment: Option<Plan>,
+}
+
 /// Names of config vars.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -60,6 +60,14 @@ impl Member {
         }
     }
 
+    /// The first of a folder, which sends every request for `shop.test` to this app.
+    async fn first(folder: &Path, app: &App) -> (Self, SocketAddr) {
+        let (http, address) = listener();
+        let router = Self::start(folder, "1.sock", vec![http]).await;
+        router.apply(1, vec![route("shop.test", "/", &[app])]).await;
+        (router, address)
+    }
+
     async fn ended(self) {
         timeout(PATIENCE, self.ended).await.unwrap().unwrap().unwrap();
     }
@@ -124,9 +132,7 @@ async fn visit(address: SocketAddr, keep: bool, visits: Arc<Visits>) -> Result<(
 async fn routers_succeed_each_other_under_load_without_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let app = App::named("app").await;
-    let (http, address) = listener();
-    let mut router = Member::start(folder.path(), "1.sock", vec![http]).await;
-    router.apply(1, vec![route("shop.test", "/", &[&app])]).await;
+    let (mut router, address) = Member::first(folder.path(), &app).await;
     let visits = Arc::new(Visits::default());
     let visitors: Vec<_> = (0..6)
         .map(|n| tokio::spawn(visit(address, n % 2 == 0, Arc::clone(&visits))))
@@ -151,9 +157,7 @@ async fn routers_succeed_each_other_under_load_without_a_failure() {
 async fn connections_wait_while_no_router_lives_as_long_as_somebody_holds_the_listener() {
     let folder = tempfile::tempdir().unwrap();
     let app = App::named("app").await;
-    let (http, address) = listener();
-    let router = Member::start(folder.path(), "1.sock", vec![http]).await;
-    router.apply(1, vec![route("shop.test", "/", &[&app])]).await;
+    let (router, address) = Member::first(folder.path(), &app).await;
     let held = router.control.listeners().await.unwrap();
     router.stop().await;
     let waiting = tokio::spawn(async move {
@@ -178,9 +182,7 @@ async fn a_router_that_closes_lets_go_of_its_listener_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let gate = Arc::new(Semaphore::new(0));
     let app = held_app(&gate).await;
-    let (http, address) = listener();
-    let router = Member::start(folder.path(), "1.sock", vec![http]).await;
-    router.apply(1, vec![route("shop.test", "/", &[&app])]).await;
+    let (router, address) = Member::first(folder.path(), &app).await;
     let waiting = start_request(&router, address).await;
     router.control.shutdown().await.unwrap();
     assert!(router.control.listeners().await.unwrap().is_empty());
@@ -265,9 +267,7 @@ async fn a_router_that_closes_takes_tables_but_leaves_the_file_to_its_successor(
     let folder = tempfile::tempdir().unwrap();
     let gate = Arc::new(Semaphore::new(0));
     let app = held_app(&gate).await;
-    let (http, address) = listener();
-    let router = Member::start(folder.path(), "1.sock", vec![http]).await;
-    router.apply(1, vec![route("shop.test", "/", &[&app])]).await;
+    let (router, address) = Member::first(folder.path(), &app).await;
     let waiting = start_request(&router, address).await;
     router.control.shutdown().await.unwrap();
     let table = RouteTable {
@@ -314,9 +314,7 @@ async fn who_watches_hears_of_a_wanted_replacement_of_the_end_and_of_the_death()
 async fn an_idle_connection_gets_one_more_answer_that_says_close_and_is_closed_if_it_asks_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let app = App::named("app").await;
-    let (http, address) = listener();
-    let router = Member::start(folder.path(), "1.sock", vec![http]).await;
-    router.apply(1, vec![route("shop.test", "/", &[&app])]).await;
+    let (router, address) = Member::first(folder.path(), &app).await;
     let (mut asking, mut silent) = (
         Client::connect(address).await,
         TcpStream::connect(address).await.unwrap(),
@@ -351,9 +349,7 @@ async fn an_http2_connection_is_told_to_go_and_its_requests_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let gate = Arc::new(Semaphore::new(0));
     let app = held_app(&gate).await;
-    let (http, address) = listener();
-    let router = Member::start(folder.path(), "1.sock", vec![http]).await;
-    router.apply(1, vec![route("shop.test", "/", &[&app])]).await;
+    let (router, address) = Member::first(folder.path(), &app).await;
     let mut sender = http2(address).await;
     let uri = "http://shop.test/";
     let first = http::Request::get(uri).body(Default::default()).unwrap();
