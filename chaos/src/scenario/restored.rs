@@ -43,7 +43,7 @@ pub async fn play(run: &Run) -> Tally {
     let mut tally = Tally::new(NAME);
     let mut stage = prepare(run, "restored", &[]).await;
     let clock = run.clock();
-    for round in run.rounds_of(run.rounds.div_ceil(6).max(1)) {
+    for round in run.rounds_of(run.rounds.div_ceil(2)) {
         if !clock.goes_on() {
             break;
         }
