@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Deployment;
+use crate::{Deployment, DeploymentPlan, PlannedConfig};
 
 /// The config vars of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -38,4 +38,29 @@ pub struct ConfigChanged {
     pub changed: bool,
     /// The deployment that makes the change live; null: nothing changed, or nothing is live yet.
     pub deployment: Option<Deployment>,
+}
+
+/// What a change of config vars would do. Nothing was recorded, and no value is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigPlan {
+    /// The name of the app.
+    #[schema(example = "shop")]
+    pub app: String,
+    /// Whether anything would be other than it is now.
+    #[schema(example = true)]
+    pub changed: bool,
+    /// Config vars that would differ from those that are set now.
+    pub config: PlannedConfig,
+    /// What the deployment of the change would do, compared with what is live; null: nothing would change, or nothing is live yet.
+    pub deployment: Option<DeploymentPlan>,
+}
+
+/// What a change did, or with `dry_run` what it would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ConfigOutcome {
+    /// The change was made.
+    Changed(Box<ConfigChanged>),
+    /// Nothing was done.
+    Planned(Box<ConfigPlan>),
 }

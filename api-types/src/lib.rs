@@ -26,7 +26,7 @@ mod words;
 pub use access::{Account, CreateToken, CreatedToken, RedeemSetupToken, ServerFacts, SetUp, Token, TokenName};
 pub use app::{App, AppStatus, CreateApp, UpdateApp};
 pub use change::Change;
-pub use config::{Config, ConfigChanged, ConfigChanges};
+pub use config::{Config, ConfigChanged, ConfigChanges, ConfigOutcome, ConfigPlan};
 pub use deployment::{CreateDeployment, Deployment, DeploymentKind, DeploymentStep, Failure, RollBack, Trigger};
 pub use formation::{FormationEntry, Restart, ScaleFormation};
 pub use health::{Health, Readiness, ReadinessCheck, Verdict};

@@ -32,7 +32,8 @@ pub struct DeploymentPlan {
     pub settings: Vec<PlannedSetting>,
     /// The process types.
     pub processes: Vec<PlannedProcess>,
-    /// Whether the process types are those of the live release because those of the new image are known only after its build.
+    /// Whether the process types are those of the live release, because the commit that would be built is not here yet or cannot
+    /// be judged before its build.
     #[schema(example = false)]
     pub processes_assumed: bool,
     /// What would be routed where.

@@ -12,6 +12,7 @@ mod description;
 mod edge;
 mod extract;
 mod follow;
+mod outlook;
 mod planner;
 mod problem;
 mod push;
@@ -26,6 +27,7 @@ mod views;
 
 pub use config::ApiConfig;
 pub use description::openapi;
+pub use outlook::{BuildOutlook, Foreseen};
 pub use push::{bind_hook, serve_hook};
 pub use readiness::{Check, ReadinessChecks};
 pub use router::router;

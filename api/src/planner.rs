@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::extract::FromRef;
 use windlass_api_types as wire;
 use windlass_domain::{
-    AppSettings, ConfigKey, DeploymentKind, Hostname, ProcessSpec, ProcessType, ReleaseVersion, Secret, Strategy,
-    preview::{Expected, LiveRelease, NextRelease, Preview, Surroundings, preview},
+    AppSettings, ConfigKey, DeploymentKind, DeploymentStatus, Hostname, ProcessSpec, ProcessType, ReleaseVersion,
+    Secret, Strategy,
+    preview::{ConfigDifference, Expected, LiveRelease, NextRelease, Preview, Surroundings, preview},
 };
 use windlass_store::{AppRow, Page, ReleaseRow, Store};
 
-use crate::{ApiConfig, ApiState, problem::Problem};
+use crate::{ApiConfig, ApiState, BuildOutlook, Foreseen, problem::Problem};
 
 /// How many of the last starts a forecast looks at.
 const LAST_STARTS: u32 = 5;
@@ -20,6 +21,7 @@ const LAST_STARTS: u32 = 5;
 pub(crate) struct Planner {
     store: Store,
     config: Arc<ApiConfig>,
+    outlook: Arc<dyn BuildOutlook>,
 }
 
 impl FromRef<ApiState> for Planner {
@@ -27,8 +29,20 @@ impl FromRef<ApiState> for Planner {
         Self {
             store: state.store.clone(),
             config: Arc::clone(&state.config),
+            outlook: Arc::clone(&state.outlook),
         }
     }
+}
+
+/// How many of the newest deployments are looked through for one that runs: those that wait are few.
+const NEWEST: u32 = 5;
+
+/// What is thought of.
+struct Wanted {
+    kind: DeploymentKind,
+    reference: Option<String>,
+    /// The newest config vars, if they were other than they are.
+    config: Option<BTreeMap<ConfigKey, Secret>>,
 }
 
 /// The release that would be made.
@@ -59,11 +73,51 @@ impl Planner {
         kind: DeploymentKind,
         reference: Option<String>,
     ) -> Result<wire::DeploymentPlan, Problem> {
+        let wanted = Wanted {
+            kind,
+            reference,
+            config: None,
+        };
+        self.plan_of(app, wanted).await
+    }
+
+    /// What a change of the config vars would do. None removes one.
+    pub(crate) async fn config_plan(
+        &self,
+        app: &AppRow,
+        changes: &BTreeMap<ConfigKey, Option<Secret>>,
+    ) -> Result<wire::ConfigPlan, Problem> {
+        let now = self.store.config(app.team, app.id).await?;
+        let vars = now.patched(changes);
+        let difference = ConfigDifference::between(&now.vars, &vars);
+        let changed = !difference.is_empty();
+        let deploys = changed && (app.live.is_some() || self.deploys_now(app).await?);
+        let wanted = Wanted {
+            kind: DeploymentKind::Config,
+            reference: None,
+            config: Some(vars),
+        };
+        Ok(wire::ConfigPlan {
+            app: app.name.to_string(),
+            changed,
+            config: difference.into(),
+            deployment: if deploys {
+                Some(self.plan_of(app, wanted).await?)
+            } else {
+                None
+            },
+        })
+    }
+
+    async fn plan_of(&self, app: &AppRow, wanted: Wanted) -> Result<wire::DeploymentPlan, Problem> {
         let live = self.live(app).await?;
-        let next = self.next(app, live.as_ref(), &kind, reference).await?;
+        let kind = wanted.kind.clone();
+        let mut next = self.next(app, live.as_ref(), wanted).await?;
+        let refusal = self.foresee(app, &kind, &mut next).await;
         let image = next.image.clone();
         let outlook = self.look(app, live, next).await?;
         let mut plan = document(outlook, (app, kind), image);
+        plan.warnings.extend(refusal);
         plan.warnings.extend(self.under_way(app).await?);
         Ok(plan)
     }
@@ -75,7 +129,12 @@ impl Planner {
         if live.is_none() {
             return Ok(Vec::new());
         }
-        let next = self.next(app, live.as_ref(), kind, None).await?;
+        let wanted = Wanted {
+            kind: kind.clone(),
+            reference: None,
+            config: None,
+        };
+        let next = self.next(app, live.as_ref(), wanted).await?;
         let recreates = next.settings.strategy == Strategy::Recreate;
         let downtime = self.look(app, live, next).await?.preview.downtime;
         let tells = recreates && downtime.expected == Expected::Yes;
@@ -89,14 +148,16 @@ impl Planner {
         }
     }
 
-    async fn next(
-        &self,
-        app: &AppRow,
-        live: Option<&ReleaseRow>,
-        kind: &DeploymentKind,
-        reference: Option<String>,
-    ) -> Result<Next, Problem> {
-        let newest = self.store.config(app.team, app.id).await?.vars;
+    async fn next(&self, app: &AppRow, live: Option<&ReleaseRow>, wanted: Wanted) -> Result<Next, Problem> {
+        let Wanted {
+            kind,
+            reference,
+            config,
+        } = wanted;
+        let newest = match config {
+            Some(vars) => vars,
+            None => self.store.config(app.team, app.id).await?.vars,
+        };
         let built = |commit: Option<String>| Next {
             settings: app
                 .settings
@@ -118,7 +179,7 @@ impl Planner {
                 None => built(None),
             }),
             DeploymentKind::Rollback { to } => {
-                let target = self.store.release(app.team, app.id, *to).await?;
+                let target = self.store.release(app.team, app.id, to).await?;
                 let target = target.ok_or_else(|| Problem::not_found(format!("there is no release {to}")))?;
                 Ok(Next {
                     config: self.store.config_at(app.id, target.config_version).await?.vars,
@@ -128,6 +189,26 @@ impl Planner {
                 })
             }
         }
+    }
+
+    /// Looks at a commit that was pushed before; says so if it cannot be built.
+    async fn foresee(&self, app: &AppRow, kind: &DeploymentKind, next: &mut Next) -> Option<String> {
+        let DeploymentKind::Push { commit } = kind else {
+            return None;
+        };
+        match self.outlook.foresee(app.id, commit, &app.settings.build).await {
+            Foreseen::Processes(processes) => next.processes = Some(processes),
+            Foreseen::Refused(failure) => {
+                return Some(format!(
+                    "{} cannot be built: {}; {}",
+                    commit.short(),
+                    failure.reason,
+                    failure.next_step
+                ));
+            }
+            Foreseen::Unknown => {}
+        }
+        None
     }
 
     async fn look(&self, app: &AppRow, live: Option<ReleaseRow>, next: Next) -> Result<Outlook, Problem> {
@@ -171,6 +252,16 @@ impl Planner {
     fn host(&self, app: &AppRow) -> Result<Hostname, Problem> {
         let host = format!("{}.{}", app.name, self.config.base_domain);
         host.parse().map_err(|error| Problem::field("/name", error))
+    }
+
+    /// Whether a deployment runs, which the change would be deployed after.
+    async fn deploys_now(&self, app: &AppRow) -> Result<bool, Problem> {
+        let newest = Page {
+            after: None,
+            limit: NEWEST,
+        };
+        let newest = self.store.list_deployments(app.team, app.id, newest).await?;
+        Ok(newest.items.iter().any(|row| row.status == DeploymentStatus::Running))
     }
 
     /// A deployment that is not over yet, which this one would wait for and which may change what it is compared with.

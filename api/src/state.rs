@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_source::Repositories;
 use windlass_store::Store;
 
-use crate::{ApiConfig, ReadinessChecks, push::Tickets};
+use crate::{ApiConfig, BuildOutlook, ReadinessChecks, outlook::NoOutlook, push::Tickets};
 
 /// Everything the API works with. Cheap to clone.
 #[derive(Clone)]
@@ -16,6 +16,7 @@ pub struct ApiState {
     pub(crate) repositories: Repositories,
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) readiness: Arc<dyn ReadinessChecks>,
+    pub(crate) outlook: Arc<dyn BuildOutlook>,
     pub(crate) tickets: Tickets,
     /// Cancelled when the server stops: streams end then.
     pub(crate) shutdown: CancellationToken,
@@ -35,9 +36,17 @@ impl ApiState {
             repositories,
             config: Arc::new(config),
             readiness,
+            outlook: Arc::new(NoOutlook),
             tickets: Tickets::default(),
             shutdown,
         }
+    }
+
+    /// Plans of deployments then tell what would come of a commit; without it they take what is live.
+    #[must_use]
+    pub fn with_outlook(mut self, outlook: Arc<dyn BuildOutlook>) -> Self {
+        self.outlook = outlook;
+        self
     }
 }
 

@@ -61,6 +61,14 @@ impl From<PlanError> for PlanFailure {
 }
 
 impl Plan {
+    /// How a tree is built, decided by its files and the settings alone. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be built as it stands, or its files cannot be read.
+    pub fn of(tree: &Arc<dyn SourceTree>, settings: &BuildSettings, images: &BaseImages) -> Result<Self, PlanFailure> {
+        decide(tree, settings, images)
+    }
+
     /// The process types and how they are started.
     pub fn processes(&self) -> &[ProcessSpec] {
         match self {

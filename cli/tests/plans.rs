@@ -278,3 +278,64 @@ fn deployments_say_what_led_to_them_what_took_their_place_and_how_long_each_step
         "{info}"
     );
 }
+
+const CONFIG: &str = "PATCH /apps/shop/config";
+
+fn config_plan(deployment: &Value) -> Value {
+    let names = json!({"added": ["NEW"], "changed": ["TURNED"], "removed": ["GONE"]});
+    json!({"app": "shop", "changed": true, "config": names, "deployment": deployment})
+}
+
+#[test]
+fn a_change_of_config_vars_can_be_looked_at_before() {
+    let fake = Fake::start();
+    fake.on(CONFIG, Answer::json(200, &config_plan(&plan())));
+    let args = ["config", "set", "NEW=hunter2", "--dry-run", "-a", "shop"];
+    let planned = fake.run(&args).code(0);
+    let table = stdout(&planned);
+    assert!(table.contains("+\tconfig var\tNEW\tnew\n~\tconfig var\tTURNED\tchanged\n-\tconfig var\tGONE\tgone\n"));
+    assert!(
+        table.ends_with("!\tdowntime\tabout 3 s\tall of v3 ends before v4 starts\n"),
+        "{table}"
+    );
+    let said = stderr(&planned);
+    assert!(said.contains("v4 of shop would take the place of v3"), "{said}");
+    assert!(
+        said.contains("Nothing was changed") && !said.contains("hunter2"),
+        "{said}"
+    );
+    assert!(fake.seen()[0].target.ends_with("/config?dry_run=true"));
+    assert_eq!(fake.bodies("PATCH"), [json!({"NEW": "hunter2"})]);
+    let whole = fake.run(&[&args[..], &["--json"]].concat()).code(0);
+    assert_eq!(json(&whole), config_plan(&plan()));
+    serde_json::from_value::<windlass_api_types::ConfigPlan>(config_plan(&plan())).unwrap();
+    fake.run(&["config", "unset", "GONE", "--dry-run", "-a", "shop"])
+        .code(0);
+    assert_eq!(fake.bodies("PATCH")[2], json!({"GONE": null}));
+    fake.run(&[&args[..], &["--detach"]].concat()).code(2);
+}
+
+#[test]
+fn a_change_of_config_vars_that_deploys_nothing_says_so() {
+    let fake = Fake::start();
+    fake.on(CONFIG, Answer::json(200, &config_plan(&Value::Null)));
+    let planned = fake.run(&["config", "set", "NEW=1", "--dry-run", "-a", "shop"]).code(0);
+    let lines = [
+        "+\tconfig var\tNEW\tnew",
+        "~\tconfig var\tTURNED\tchanged",
+        "-\tconfig var\tGONE\tgone",
+    ];
+    assert_eq!(stdout(&planned), lines.join("\n") + "\n");
+    assert!(stderr(&planned).contains("its first deployment would have it"));
+
+    let fake = Fake::start();
+    let nothing = json!({"app": "shop", "changed": false, "config": {"added": [], "changed": [], "removed": []}, "deployment": null});
+    fake.on(CONFIG, Answer::json(200, &nothing));
+    let planned = fake.run(&["config", "set", "NEW=1", "--dry-run", "-a", "shop"]).code(0);
+    assert_eq!(stdout(&planned), "");
+    assert!(
+        stderr(&planned).contains("nothing would change"),
+        "{}",
+        stderr(&planned)
+    );
+}

@@ -156,7 +156,10 @@ pub enum Expected {
 pub fn preview(live: Option<&LiveRelease<'_>>, next: &NextRelease<'_>, around: &Surroundings<'_>) -> Preview {
     let takeover = Takeover { live, next, around };
     Preview {
-        config: config_difference(live.map(|live| live.config), next.config),
+        config: live.map_or_else(
+            || ConfigDifference::between(&Vars::new(), next.config),
+            |live| ConfigDifference::between(live.config, next.config),
+        ),
         settings: live.map_or_else(Vec::new, |live| settings_difference(live.settings, next.settings)),
         processes: takeover.processes(),
         processes_assumed: next.processes.is_none(),
@@ -166,20 +169,26 @@ pub fn preview(live: Option<&LiveRelease<'_>>, next: &NextRelease<'_>, around: &
     }
 }
 
-fn config_difference(before: Option<&Vars>, after: &Vars) -> ConfigDifference {
-    let nothing = Vars::new();
-    let before = before.unwrap_or(&nothing);
-    let mut difference = ConfigDifference::default();
-    for (key, value) in after {
-        match before.get(key) {
-            None => difference.added.push(key.clone()),
-            Some(old) if old != value => difference.changed.push(key.clone()),
-            Some(_) => {}
+impl ConfigDifference {
+    /// What makes `after` of `before`.
+    pub fn between(before: &BTreeMap<ConfigKey, Secret>, after: &BTreeMap<ConfigKey, Secret>) -> Self {
+        let mut difference = Self::default();
+        for (key, value) in after {
+            match before.get(key) {
+                None => difference.added.push(key.clone()),
+                Some(old) if old != value => difference.changed.push(key.clone()),
+                Some(_) => {}
+            }
         }
+        let removed = before.keys().filter(|key| !after.contains_key(*key));
+        difference.removed.extend(removed.cloned());
+        difference
     }
-    let removed = before.keys().filter(|key| !after.contains_key(*key));
-    difference.removed.extend(removed.cloned());
-    difference
+
+    /// Whether nothing differs.
+    pub const fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
 }
 
 fn settings_difference(before: &AppSettings, after: &AppSettings) -> Vec<SettingDifference> {

@@ -10,6 +10,7 @@ mod edge;
 mod log_files;
 mod logging;
 mod master_key;
+mod outlook;
 mod ownership;
 mod postgres;
 mod readiness;

@@ -1,6 +1,9 @@
 //! Wires the roles and owns their end.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs, io::Write, net::TcpListener, os::unix::fs::OpenOptionsExt, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail, ensure};
 use sd_notify::NotifyState;
@@ -21,14 +24,17 @@ use crate::{
     docker,
     edge::{self, BuiltinEdge, TraefikEdge},
     log_files, logging, master_key,
+    outlook::Commits,
     postgres::EmbeddedPostgres,
     readiness::{Dependencies, RuntimeSlot},
     roles::Role,
-    router_process, shutdown,
+    router_process, shutdown, socket,
 };
 
 /// Runs the roles until a signal.
 pub fn run(config: Config, roles: &[Role]) -> anyhow::Result<ExitCode> {
+    // Before anything else is started.
+    let handed = socket::handed_over()?;
     logging::install(&config)?;
     for warning in crate::unknown_variables() {
         tracing::warn!("{warning}");
@@ -47,13 +53,18 @@ pub fn run(config: Config, roles: &[Role]) -> anyhow::Result<ExitCode> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(engine(config, roles, lock.worker()));
+    let result = runtime.block_on(engine(config, roles, lock.worker(), handed));
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn engine(config: Config, roles: &[Role], succession: Option<Succession>) -> anyhow::Result<()> {
+async fn engine(
+    config: Config,
+    roles: &[Role],
+    succession: Option<Succession>,
+    handed: Option<TcpListener>,
+) -> anyhow::Result<()> {
     let token = CancellationToken::new();
     shutdown::on_signal(token.clone(), config.shutdown)?;
     let (postgres, url) = database(&config).await?;
@@ -63,7 +74,8 @@ async fn engine(config: Config, roles: &[Role], succession: Option<Succession>) 
             None => token.cancelled().await,
         }
     };
-    let (result, ()) = tokio::join!(with_database(&config, (roles, succession), url, &token), supervised);
+    let wired = with_database(&config, (roles, succession), url, handed, &token);
+    let (result, ()) = tokio::join!(wired, supervised);
     // PostgreSQL ends last: everything else writes to it.
     if let Some(postgres) = postgres {
         postgres.stop().await;
@@ -86,6 +98,7 @@ async fn with_database(
     config: &Config,
     (roles, succession): (&[Role], Option<Succession>),
     url: String,
+    handed: Option<TcpListener>,
     token: &CancellationToken,
 ) -> anyhow::Result<()> {
     // Whatever ends this, a fault or a signal, ends the rest of the process.
@@ -136,7 +149,14 @@ async fn with_database(
             router: (roles.contains(&Role::Router) && config.router == RouterKind::Builtin)
                 .then(|| ControlClient::new(config.router_socket())),
         };
-        spawn_api(&mut tasks, config, (&store, &repositories), readiness, token).await?;
+        let listener = socket::api(config, handed).await?;
+        spawn_api(
+            &mut tasks,
+            (config, listener),
+            (&store, &repositories),
+            readiness,
+            token,
+        )?;
     }
     if let Some(succession) = succession {
         let parts = (
@@ -149,9 +169,14 @@ async fn with_database(
         tasks.spawn(worker(parts, token.clone()));
     }
     tracing::info!(api = config.api_public_url, base_domain = %config.base_domain, "ready");
-    crate::socket::tell_systemd(&[NotifyState::Ready]);
+    socket::tell_systemd(&[NotifyState::Ready]);
+    let ends = token.clone();
+    tasks.spawn(async move {
+        ends.cancelled().await;
+        socket::tell_systemd(&[NotifyState::Stopping]);
+        Ok(())
+    });
     let result = until_end(&mut tasks, token).await;
-    crate::socket::tell_systemd(&[NotifyState::Stopping]);
     store.close().await;
     result
 }
@@ -244,14 +269,13 @@ pub fn find_git() -> anyhow::Result<PathBuf> {
     found.context("git is not installed; install it (apt-get install git)")
 }
 
-async fn spawn_api(
+fn spawn_api(
     tasks: &mut JoinSet<anyhow::Result<()>>,
-    config: &Config,
+    (config, listener): (&Config, tokio::net::TcpListener),
     (store, repositories): (&Store, &Repositories),
     readiness: Dependencies,
     token: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = crate::socket::api(config).await?;
     let api_config = ApiConfig {
         base_domain: config.base_domain.clone(),
         public_url: config.api_public_url.parse().context("api.public_url")?,
@@ -265,7 +289,11 @@ async fn spawn_api(
         api_config,
         Arc::new(readiness),
         token.clone(),
-    );
+    )
+    .with_outlook(Arc::new(Commits {
+        repositories: repositories.clone(),
+        base_images: docker::builder_config(config)?.base_images,
+    }));
     let hook = windlass_api::bind_hook(&config.hook_socket()).context("the hook's socket cannot be bound")?;
     let (hook_state, hook_token) = (state.clone(), token.clone());
     tasks.spawn(async move { Ok(windlass_api::serve_hook(hook, hook_state, hook_token).await?) });

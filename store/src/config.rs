@@ -37,7 +37,7 @@ pub struct ConfigPatched {
 
 impl Config {
     /// The vars after a patch: none removes one.
-    fn patched(&self, changes: &BTreeMap<ConfigKey, Option<Secret<String>>>) -> Vars {
+    pub fn patched(&self, changes: &BTreeMap<ConfigKey, Option<Secret<String>>>) -> Vars {
         let mut vars = self.vars.clone();
         for (key, change) in changes {
             match change {

@@ -16,4 +16,4 @@ pub(crate) use caller::{Caller, GitCaller};
 pub(crate) use deployment::{DeploymentPath, OwnDeployment};
 pub(crate) use listing::{Cursor, Listing, page};
 pub(crate) use parameters::Parameters;
-pub(crate) use planning::{DryRun, Planning};
+pub(crate) use planning::{DryRun, LookAhead, Planning};

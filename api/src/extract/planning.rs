@@ -31,6 +31,22 @@ impl DryRun {
     }
 }
 
+/// Whether a change is to be made, or only looked at.
+#[derive(Clone, Copy, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LookAhead {
+    /// Whether nothing is to be done: the answer then says what would change.
+    #[param(example = false)]
+    dry_run: Option<bool>,
+}
+
+impl LookAhead {
+    /// Whether nothing is to be done.
+    pub(crate) fn wanted(self) -> bool {
+        self.dry_run == Some(true)
+    }
+}
+
 /// What the caller wants, and who looks ahead.
 pub(crate) struct Planning {
     pub(crate) planner: Planner,

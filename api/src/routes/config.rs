@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use windlass_api_types::{Config, ConfigChanged, ConfigChanges, FieldProblem};
+use windlass_api_types::{Config, ConfigChanges, ConfigOutcome, FieldProblem};
 use windlass_domain::{ConfigKey, DeploymentKind, Secret};
 use windlass_store::Store;
 
 use crate::{
     description::Conflict,
-    extract::{AppPath, Body, OwnApp, UsableApp},
+    extract::{AppPath, Body, LookAhead, OwnApp, Parameters, UsableApp},
     planner::Planner,
     problem::{Problem, field},
     views,
@@ -30,25 +30,31 @@ pub(crate) async fn get_config(
 
 /// Set and delete config vars.
 ///
-/// Null deletes a var; vars that are not named stay. When a release is live, a change makes a new release of the running image.
+/// Null deletes a var; vars that are not named stay. When a release is live, a change makes a new release of the running image. With
+/// `dry_run` nothing is done: the answer says which vars would change, without their values, and what the deployment would do.
 #[utoipa::path(
-    patch, path = "/apps/{app}/config", tag = "config", params(AppPath), request_body = ConfigChanges,
-    responses((status = 200, body = ConfigChanged), (status = 409, response = Conflict)),
+    patch, path = "/apps/{app}/config", tag = "config", params(AppPath, LookAhead), request_body = ConfigChanges,
+    responses((status = 200, body = ConfigOutcome), (status = 409, response = Conflict)),
 )]
 pub(crate) async fn update_config(
     UsableApp { actor, app }: UsableApp,
     State(store): State<Store>,
     State(planner): State<Planner>,
+    Parameters(look_ahead): Parameters<LookAhead>,
     Body(body): Body<ConfigChanges>,
-) -> Result<Json<ConfigChanged>, Problem> {
+) -> Result<Json<ConfigOutcome>, Problem> {
     let changes = checked(body)?;
+    if look_ahead.wanted() {
+        let plan = planner.config_plan(&app, &changes).await?;
+        return Ok(Json(ConfigOutcome::Planned(Box::new(plan))));
+    }
     let patched = store.patch_config(actor.team, app.id, &changes, actor.token).await?;
     let patched = patched.ok_or_else(Problem::app_deleting)?;
     let mut changed = views::config_changed(patched, &app.name, planner.config());
     if let Some(deployment) = &mut changed.deployment {
         deployment.warnings = planner.warnings(&app, &DeploymentKind::Config).await?;
     }
-    Ok(Json(changed))
+    Ok(Json(ConfigOutcome::Changed(Box::new(changed))))
 }
 
 fn checked(body: ConfigChanges) -> Result<BTreeMap<ConfigKey, Option<Secret>>, Problem> {

@@ -9,6 +9,7 @@ mod access;
 mod apps;
 mod client;
 mod config;
+mod config_plans;
 mod deployments;
 mod description;
 mod logs;

@@ -23,6 +23,7 @@ Examples:
   windlass config set LOG_LEVEL=info CACHE=on
   windlass config set --file .env
   pass show shop | windlass config set -
+  windlass config set --file .env --dry-run    which would change, without a value shown
 
 What comes from stdin or a file stays out of the shell's history.")]
     Set(SetConfig),
@@ -34,6 +35,9 @@ What comes from stdin or a file stays out of the shell's history.")]
         /// Do not wait for the deployment
         #[arg(long)]
         detach: bool,
+        /// Change nothing: show which would be removed, and what the deployment would do
+        #[arg(long, conflicts_with = "detach")]
+        dry_run: bool,
     },
 }
 
@@ -49,6 +53,9 @@ pub struct SetConfig {
     /// Do not wait for the deployment
     #[arg(long)]
     pub detach: bool,
+    /// Change nothing: show which would change, without their values, and what the deployment would do
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
 }
 
 /// `windlass logs`

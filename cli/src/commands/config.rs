@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use windlass_domain::{AppName, ConfigKey};
 
+use super::plan;
 use crate::{
     args::{ConfigCommand, SetConfig},
     client::Client,
@@ -15,6 +16,7 @@ use crate::{
     exit::Exit,
     follow, prompt,
     table::Table,
+    view::{self, ConfigPlan},
 };
 
 pub async fn run(context: &Context<'_>, command: Option<ConfigCommand>) -> Result<(), CliError> {
@@ -24,13 +26,51 @@ pub async fn run(context: &Context<'_>, command: Option<ConfigCommand>) -> Resul
         ConfigCommand::Get { key } => get(context, &app, &key).await,
         ConfigCommand::Set(set) => {
             let changes = wanted(&set)?;
+            if set.dry_run {
+                return look_ahead(context, &app, changes).await;
+            }
             change(context, &app, changes, set.detach).await
         }
-        ConfigCommand::Unset { keys, detach } => {
+        ConfigCommand::Unset { keys, detach, dry_run } => {
             let changes = keys.into_iter().map(|key| (key.into(), Value::Null)).collect();
+            if dry_run {
+                return look_ahead(context, &app, changes).await;
+            }
             change(context, &app, changes, detach).await
         }
     }
+}
+
+/// What the change would do, and nothing else.
+async fn look_ahead(context: &Context<'_>, app: &AppName, changes: Map<String, Value>) -> Result<(), CliError> {
+    let out = context.out;
+    let busy = out.spinner("looking ahead");
+    let path = ["apps", app.as_str(), "config"];
+    let client = context.client()?;
+    let query = [("dry_run", "true")];
+    let answer = client
+        .send_with(Method::PATCH, &path, &query, &Value::Object(changes))
+        .await?;
+    drop(busy);
+    if out.json {
+        return out.json(&answer);
+    }
+    let seen: ConfigPlan = view::read(&answer)?;
+    match &seen.deployment {
+        _ if !seen.changed => {
+            out.note(&format!(
+                "The config of {app} is like that already; nothing would change."
+            ));
+            return Ok(());
+        }
+        Some(deployment) => plan::show(context, deployment)?,
+        None => {
+            plan::show_config(context, &seen.config)?;
+            out.note("Nothing is live; its first deployment would have it.");
+        }
+    }
+    out.note("Nothing was changed. Without --dry-run it is.");
+    Ok(())
 }
 
 async fn read(context: &Context<'_>, app: &AppName) -> Result<Map<String, Value>, CliError> {

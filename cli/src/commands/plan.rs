@@ -12,7 +12,7 @@ use crate::{
     error::CliError,
     output::harmless,
     table::Table,
-    view::{self, App, Plan, PlannedChange, short_commit},
+    view::{self, App, Plan, PlannedChange, PlannedConfig, short_commit},
 };
 
 pub async fn run(context: &Context<'_>, plan: &args::Plan) -> Result<(), CliError> {
@@ -26,19 +26,30 @@ pub async fn run(context: &Context<'_>, plan: &args::Plan) -> Result<(), CliErro
     if out.json {
         return out.json(&asked);
     }
-    let seen: Plan = view::read(&asked)?;
-    out.note(&title(&seen));
-    table(&seen).print(out)?;
-    if seen.processes_assumed {
-        out.note(
-            "The process types of the new image are known only when it is built; those that are live are assumed.",
-        );
-    }
-    for warning in &seen.warnings {
-        out.warn(&harmless(warning));
-    }
+    show(context, &view::read(&asked)?)?;
     out.next(&how_to(plan, &name));
     Ok(())
+}
+
+/// A plan for people.
+pub fn show(context: &Context<'_>, plan: &Plan) -> Result<(), CliError> {
+    let out = context.out;
+    out.note(&title(plan));
+    table(plan).print(out)?;
+    if plan.processes_assumed {
+        out.note("The process types of the new commit cannot be told from here yet; those that are live are assumed.");
+    }
+    for warning in &plan.warnings {
+        out.warn(&harmless(warning));
+    }
+    Ok(())
+}
+
+/// Config vars that would change, without anything that is deployed.
+pub fn show_config(context: &Context<'_>, config: &PlannedConfig) -> Result<(), CliError> {
+    let mut table = empty_table();
+    config_rows(&mut table, config);
+    table.print(context.out)
 }
 
 async fn back(client: &Client, name: &AppName, to: Option<ReleaseVersion>) -> Result<Value, CliError> {
@@ -92,18 +103,10 @@ fn title(plan: &Plan) -> String {
 
 /// What becomes of each thing, a line for each.
 fn table(plan: &Plan) -> Table {
-    let mut table = Table::new(&["", "WHAT", "NAME", "CHANGE"]).with_prose().with_signs();
+    let mut table = empty_table();
     let (sign, image) = image(&plan.image);
     table.row([sign, "image", "-", &image]);
-    for (sign, names) in [
-        ("+", &plan.config.added),
-        ("~", &plan.config.changed),
-        ("-", &plan.config.removed),
-    ] {
-        for name in names {
-            table.row([sign, "config var", name, in_word(sign)]);
-        }
-    }
+    config_rows(&mut table, &plan.config);
     for setting in &plan.settings {
         let field = setting.field.trim_start_matches('/').replace('/', ".");
         table.row([
@@ -130,6 +133,18 @@ fn table(plan: &Plan) -> Table {
     };
     table.row([sign, "downtime", &expected, &downtime.reason]);
     table
+}
+
+fn empty_table() -> Table {
+    Table::new(&["", "WHAT", "NAME", "CHANGE"]).with_prose().with_signs()
+}
+
+fn config_rows(table: &mut Table, config: &PlannedConfig) {
+    for (sign, names) in [("+", &config.added), ("~", &config.changed), ("-", &config.removed)] {
+        for name in names {
+            table.row([sign, "config var", name, in_word(sign)]);
+        }
+    }
 }
 
 fn image(image: &Value) -> (&'static str, String) {

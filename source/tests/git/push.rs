@@ -3,7 +3,7 @@
 use std::{process::Stdio, sync::atomic::Ordering};
 
 use crate::support::{Work, runs, serve, serve_with, wait_until};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use windlass_domain::{AppId, CommitSha, DeploymentId};
 use windlass_source::{GitRequest, GitService, SourceError};
 
@@ -11,6 +11,19 @@ async fn push(work: &Work, options: &[&str]) -> crate::support::Said {
     let options = options.iter().flat_map(|option| ["-o", option]);
     let args: Vec<&str> = ["push"].into_iter().chain(options).chain(["origin", "main"]).collect();
     work.try_git(&args).await
+}
+
+/// A request as no git client makes it.
+fn request(app: AppId, service: GitService, body: impl AsyncRead + Send + 'static) -> GitRequest {
+    GitRequest {
+        app,
+        service,
+        advertise: false,
+        gzip: false,
+        protocol: None,
+        env: Vec::new(),
+        body: Box::pin(body),
+    }
 }
 
 async fn remote_main(work: &Work) -> String {
@@ -158,13 +171,8 @@ async fn a_client_that_goes_away_ends_its_clone() {
     let served = serve().await;
     let (_writer, body) = tokio::io::duplex(16);
     let request = GitRequest {
-        app: served.app,
-        service: GitService::UploadPack,
-        advertise: false,
-        gzip: false,
         protocol: Some("version=2".to_owned()),
-        env: Vec::new(),
-        body: Box::pin(body),
+        ..request(served.app, GitService::UploadPack, body)
     };
     let response = served.repositories.serve(request).await.unwrap();
     let bare = served.bare().display().to_string();
@@ -178,15 +186,7 @@ async fn a_client_that_goes_away_ends_its_clone() {
 async fn what_a_client_still_sends_after_git_has_ended_is_read_before_the_answer_ends() {
     let served = serve().await;
     let (mut writer, body) = tokio::io::duplex(64);
-    let request = GitRequest {
-        app: served.app,
-        service: GitService::ReceivePack,
-        advertise: false,
-        gzip: false,
-        protocol: None,
-        env: Vec::new(),
-        body: Box::pin(body),
-    };
+    let request = request(served.app, GitService::ReceivePack, body);
     let response = served.repositories.serve(request).await.unwrap();
     // No length of a line, so git gives up at once.
     let bare = served.bare().display().to_string();
@@ -203,15 +203,7 @@ async fn what_a_client_still_sends_after_git_has_ended_is_read_before_the_answer
 async fn a_push_that_breaks_off_leaves_nothing_behind() {
     let served = serve().await;
     let (mut writer, body) = tokio::io::duplex(64);
-    let request = GitRequest {
-        app: served.app,
-        service: GitService::ReceivePack,
-        advertise: false,
-        gzip: false,
-        protocol: None,
-        env: Vec::new(),
-        body: Box::pin(body),
-    };
+    let request = request(served.app, GitService::ReceivePack, body);
     let response = served.repositories.serve(request).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut writer, b"0094").await.unwrap();
     drop((writer, response));
@@ -317,13 +309,8 @@ async fn hostile_commit(work: &Work) -> CommitSha {
 async fn an_app_without_a_repository_is_told_so() {
     let served = serve().await;
     let request = GitRequest {
-        app: AppId::generate(),
-        service: GitService::UploadPack,
         advertise: true,
-        gzip: false,
-        protocol: None,
-        env: Vec::new(),
-        body: Box::pin(tokio::io::empty()),
+        ..request(AppId::generate(), GitService::UploadPack, tokio::io::empty())
     };
     let error = served.repositories.serve(request).await.err().unwrap();
     assert!(matches!(error, SourceError::NoRepository(_)));
@@ -338,11 +325,13 @@ async fn a_repository_is_made_once_and_removed_for_good() {
     assert!(!remote_main(&work).await.is_empty(), "ensure lost the branch");
     served.repositories.maintain(served.app).await.unwrap();
     served.repositories.sweep().await.unwrap();
+    assert_eq!(served.repositories.apps().await.unwrap(), [served.app]);
     assert!(served.repositories.git_version().await.unwrap().starts_with("2."));
     for _ in 0..2 {
         served.repositories.remove(served.app).await.unwrap();
     }
     assert!(!served.bare().exists());
+    assert!(served.repositories.apps().await.unwrap().is_empty());
     assert_eq!(
         std::fs::read_dir(served.folder.path().join("repositories/tmp"))
             .unwrap()
