@@ -61,6 +61,7 @@ fn run(rounds: usize) -> Run {
         outage: Duration::from_secs(5),
         points: None,
         kinds: usize::MAX,
+        shard: windlass_chaos::shard::Shard::default(),
         folder: std::env::temp_dir().join("windlass-bench"),
     }
 }

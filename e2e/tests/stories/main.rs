@@ -22,6 +22,7 @@ mod operations;
 mod plan;
 mod push;
 mod quarantine;
+mod rebuild;
 mod restart;
 mod rollback;
 mod router;

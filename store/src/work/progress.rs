@@ -104,7 +104,10 @@ impl Store {
         message: Option<&str>,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
-            "update deployments set commit_id = $3, message = coalesce($4, message)
+            // What was asked for by itself says why in its message.
+            "update deployments
+             set commit_id = $3,
+                 message = case when trigger in ('watch', 'rebuild') then message else coalesce($4, message) end
              where id = $1 and attempt = $2 and status = 'running' and lease_holder is not null",
             deployment.uuid(),
             attempt,

@@ -47,6 +47,14 @@ async fn a_live_release_is_built_again_once_however_many_ask() {
         let log = db.store.deployment_log(db.team, deployment.id, 0, 10).await.unwrap();
         assert!(log[0].text.contains(said), "{log:?}");
         assert_eq!(ask(&db, &release).await, Rebuild::UnderWay, "it runs");
+        let commit = release.commit.clone().unwrap();
+        let told = db
+            .store
+            .set_commit(deployment.id, claim.attempt, &commit, Some("A change"))
+            .await;
+        assert!(told.unwrap());
+        let message = db.get(deployment).await.message.unwrap();
+        assert!(message.starts_with(said), "it still says why: {message}");
 
         let again = db.build(&claim).await;
         db.go_live(&claim, &again).await;
