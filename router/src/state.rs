@@ -128,7 +128,8 @@ impl Shared {
                 live,
             });
         }
-        if table.generation == live && live != 0 {
+        // The same number with other routes comes from a database that was restored: no two tables of one database share a number.
+        if table.generation == live && live != 0 && self.last_applied(&unsaved) == table {
             return Ok((live, unsaved.is_none()));
         }
         self.swap(&table)?;
@@ -140,7 +141,10 @@ impl Shared {
 
     /// The live table as it was applied.
     pub(crate) async fn live_table(&self) -> RouteTable {
-        let unsaved = self.applying.lock().await;
+        self.last_applied(&*self.applying.lock().await)
+    }
+
+    fn last_applied(&self, unsaved: &Option<RouteTable>) -> RouteTable {
         unsaved.clone().unwrap_or_else(|| table_file::read(&self.table_file))
     }
 

@@ -124,6 +124,10 @@ impl Runtime for DockerRuntime {
         self.remove_own_image(reference).await
     }
 
+    async fn apps(&self) -> Result<Vec<AppId>, RuntimeError> {
+        self.apps_with_something().await
+    }
+
     async fn remove_app(&self, app: AppId) -> Result<(), RuntimeError> {
         self.remove_containers_of(app).await?;
         self.remove_networks_of(app).await?;

@@ -9,6 +9,7 @@
 //! logging must keep the target `bollard` at `info` or above.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
+mod apps;
 mod body;
 mod connect;
 mod container;

@@ -100,6 +100,7 @@ pub async fn run(harness: &dyn Harness) {
         networks::a_network_is_made_once,
         networks::an_overlapping_subnet_is_refused,
         networks::a_network_with_instances_can_be_removed,
+        networks::whoever_has_a_network_or_an_image_has_something_here,
         images::images_are_listed_and_removed_by_app,
         images::an_image_in_use_stays,
     ];

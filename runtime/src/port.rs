@@ -71,6 +71,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// refused with [`RuntimeError::InUse`] while a container uses it.
     async fn remove_image(&self, reference: &str) -> Result<(), RuntimeError>;
 
+    /// The apps of which something is here: a container, a network or an image of ours. Sorted.
+    async fn apps(&self) -> Result<Vec<AppId>, RuntimeError>;
+
     /// Removes all that an app has here: containers, then network, then images.
     async fn remove_app(&self, app: AppId) -> Result<(), RuntimeError>;
 }

@@ -111,6 +111,12 @@ impl Repositories {
         Ok(())
     }
 
+    /// The apps that have a repository here. Sorted.
+    pub async fn apps(&self) -> Result<Vec<AppId>, SourceError> {
+        let root = self.config.root.clone();
+        blocking(move || apps_in(&root).map_err(SourceError::io("list the repositories"))).await
+    }
+
     /// Moves a branch to a commit that is in the repository, and makes it the branch that a clone checks out. Called when the
     /// commit is live; fine to repeat.
     pub async fn set_branch(&self, app: AppId, branch: &BranchName, commit: &CommitSha) -> Result<(), SourceError> {
@@ -260,6 +266,21 @@ fn link_hook(link: &Path, program: &Path, tmp: &Path) -> io::Result<()> {
     let fresh = draft.path().join("proc-receive");
     std::os::unix::fs::symlink(program, &fresh)?;
     std::fs::rename(fresh, link)
+}
+
+fn apps_in(root: &Path) -> io::Result<Vec<AppId>> {
+    let entries = match std::fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut apps = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let app = name.to_str().and_then(|name| name.strip_suffix(".git"));
+        apps.extend(app.and_then(|app| app.parse::<AppId>().ok()));
+    }
+    apps.sort();
+    Ok(apps)
 }
 
 fn sweep_leftovers(tmp: &Path) -> io::Result<()> {

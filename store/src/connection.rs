@@ -18,11 +18,12 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// When an unused connection is given back: an idle engine holds the one that listens, and no other.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Session settings of every connection: nothing may hang, and nothing may hold a lock while it does.
+/// Session settings of every connection: nothing may hang, and nothing may hold a lock while it does. A worker that stands still in
+/// the middle of a transaction must not keep others from its deployment for as long as a takeover may take.
 const SESSION: [(&str, &str); 3] = [
     ("statement_timeout", "10s"),
     ("lock_timeout", "5s"),
-    ("idle_in_transaction_session_timeout", "15s"),
+    ("idle_in_transaction_session_timeout", "5s"),
 ];
 
 /// Where the database is and how it is used.

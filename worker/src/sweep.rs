@@ -33,11 +33,15 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = shared.shutdown.cancelled() => return,
             _ = clock.tick() => {}
         }
+        if periods == 0 {
+            report("repositories", repositories(&shared).await);
+        }
         report("images", images(&shared).await);
         report("containers", containers(&shared).await);
         report("rows", rows(&shared).await);
         if periods % RARELY == 1 {
             report("images without a row", images::reconcile(&shared).await);
+            report("apps without a row", apps(&shared).await);
             report("logs", logs(&shared).await);
         }
         disk::trim_cache(&shared);
@@ -69,6 +73,26 @@ async fn rows(shared: &Shared) -> anyhow::Result<()> {
     shared.store.forget_deliveries(DAY * 30).await?;
     shared.store.sweep_instances(DAY).await?;
     shared.store.sweep_deployment_logs(100).await?;
+    Ok(())
+}
+
+/// All that is left of apps that no row knows: the database was restored to before they were made.
+async fn apps(shared: &Shared) -> anyhow::Result<()> {
+    // Rows are asked last: an app that is just being made has its row before anything else.
+    let here = shared.runtime.apps().await?;
+    for app in shared.store.unknown_apps(&here).await? {
+        tracing::warn!(%app, "removing the containers, the network and the images of an app that no row knows");
+        shared.runtime.remove_app(app).await?;
+    }
+    Ok(())
+}
+
+/// Repositories of such apps are only named: they may be the only copy of somebody's work, and need no more than room on the disk.
+async fn repositories(shared: &Shared) -> anyhow::Result<()> {
+    let here = shared.repositories.apps().await?;
+    for app in shared.store.unknown_apps(&here).await? {
+        tracing::warn!(%app, "no app of the database has this repository; delete the folder repositories/APP.git of the data directory if nobody needs it");
+    }
     Ok(())
 }
 

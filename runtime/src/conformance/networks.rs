@@ -40,3 +40,23 @@ pub(super) async fn a_network_with_instances_can_be_removed(stage: &Stage<'_>) {
     assert_eq!(seen.len(), 1, "removing a network removed its containers");
     assert_eq!(seen[0].container, started.container);
 }
+
+pub(super) async fn whoever_has_a_network_or_an_image_has_something_here(stage: &Stage<'_>) {
+    let is_here = async || {
+        let apps = stage.runtime().apps().await.expect("apps are listed");
+        assert!(apps.is_sorted(), "{apps:?}");
+        apps.contains(&stage.app)
+    };
+    assert!(!is_here().await, "nothing was made yet");
+    stage.ensure_network().await;
+    assert!(is_here().await, "it has a network");
+    let network = stage.runtime().remove_network(stage.app).await;
+    network.expect("the network is removed");
+    assert!(!is_here().await, "its network is gone");
+    stage.harness.make_app_image(stage.app).await;
+    assert!(is_here().await, "it has an image");
+    stage.runtime().remove_app(stage.app).await.expect("the app is removed");
+    assert!(!is_here().await, "all of it is gone");
+    stage.start(&Act::Sleep).await;
+    assert!(is_here().await, "it has a container");
+}

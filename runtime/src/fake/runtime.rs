@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -272,6 +273,16 @@ impl Runtime for FakeRuntime {
         }
         state.images.remove(reference);
         Ok(())
+    }
+
+    async fn apps(&self) -> Result<Vec<AppId>, RuntimeError> {
+        self.reachable()?;
+        let state = self.state();
+        let containers = state.containers.values().map(|container| container.spec.app);
+        let networks = state.networks.values().map(|network| network.app);
+        let images = state.images.values().filter_map(|image| image.app);
+        let apps: BTreeSet<AppId> = containers.chain(networks).chain(images).collect();
+        Ok(apps.into_iter().collect())
     }
 
     async fn remove_app(&self, app: AppId) -> Result<(), RuntimeError> {

@@ -162,6 +162,16 @@ impl Store {
         Ok(rows.into_iter().map(AppId::from_uuid).collect())
     }
 
+    /// Which of these apps have no row at all: all that is left of them is left over.
+    pub async fn unknown_apps(&self, apps: &[AppId]) -> Result<Vec<AppId>, StoreError> {
+        let asked: Vec<Uuid> = apps.iter().map(|app| app.uuid()).collect();
+        let known = sqlx::query_scalar!("select id from apps where id = any($1)", &asked)
+            .fetch_all(self.pool())
+            .await?;
+        let is_unknown = |app: &&AppId| !known.contains(&app.uuid());
+        Ok(apps.iter().filter(is_unknown).copied().collect())
+    }
+
     /// The deployments of an app that wait or run: what they have built may not be recorded yet.
     pub async fn open_deployments(&self, app: AppId) -> Result<Vec<DeploymentId>, StoreError> {
         let rows = sqlx::query_scalar!(
