@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use windlass_domain::{
-    DeploymentKind, Failure, FailureCode, ImageId, InstanceId, InstanceState, LogSource, ProcessType,
+    AppId, DeploymentKind, Failure, FailureCode, ImageId, InstanceId, InstanceState, LogSource, ProcessType,
 };
 use windlass_store::{AppRow, InstanceEnd, NewInstance, NewRelease, Outcome, ReleaseRow, RollbackError};
 
@@ -306,6 +306,19 @@ async fn logs_are_bounded_by_bytes_app_by_app() {
         assert_eq!(db.store.bound_run_logs(450).await.unwrap(), 12);
         let tail = db.store.run_log_tail(db.team, shop.id, None, 100).await.unwrap();
         assert_eq!(tail.len(), 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_app_is_unknown_when_no_row_is_left_of_it() {
+    with_db(|db| async move {
+        let (shop, blog) = (db.app("shop").await, db.app("blog").await);
+        let stranger = AppId::generate();
+        db.store.delete_app(db.team, blog.id).await.unwrap();
+        let unknown = db.store.unknown_apps(&[shop.id, stranger, blog.id]).await.unwrap();
+        assert_eq!(unknown, [stranger], "one that is being deleted has its row still");
+        assert!(db.store.unknown_apps(&[]).await.unwrap().is_empty());
     })
     .await;
 }
