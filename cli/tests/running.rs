@@ -148,6 +148,24 @@ fn instances_are_listed_and_restarted() {
     assert_eq!(fake.bodies("POST"), [json!({"process": "web"})]);
 }
 
+#[test]
+fn what_has_ended_is_listed_on_request() {
+    let fake = Fake::start();
+    let mut gone = answers::instance("web.1");
+    gone["state"] = json!("stopped");
+    fake.get("/apps/shop", &answers::app("shop"))
+        .get("/apps/shop/instances", &json!({"items": [gone]}));
+    for command in [&["ps", "--all"][..], &["ps", "list", "--all"]] {
+        let run = fake.run(&[command, &["-a", "shop"]].concat());
+        assert!(stdout(&run.code(0)).starts_with("web.1\tstopped\t"));
+    }
+    let asked = fake.seen().into_iter().map(|request| request.target);
+    assert_eq!(
+        asked.filter(|target| target.ends_with("/instances?all=true")).count(),
+        2
+    );
+}
+
 fn formation(quantity: u32) -> serde_json::Value {
     json!({"items": [{"process": "web", "quantity": quantity, "command": null}]})
 }

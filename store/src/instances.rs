@@ -123,8 +123,41 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, StoreError> {
 }
 
 impl Store {
-    /// The app's live instances, and the last 20 that ended within the hour; by process type, oldest first.
+    /// The app's instances by process type, oldest first: those that live, and in the place of each that is missing the one that
+    /// crashed there last, so that it is seen why.
     pub async fn list_instances(&self, team: TeamId, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
+        let rows = select_instances!(
+            // A place is a number of a process type of a release. How many are missing is counted by the generation that is wanted.
+            "where i.app_id = $1 and i.team_id = $2
+               and (i.state in ('starting', 'healthy', 'unhealthy', 'draining')
+                    or i.id in (
+                        select c.id
+                        from (select e.id, e.release_id, e.process,
+                                     row_number() over (partition by e.release_id, e.process order by e.id desc) as nth
+                              from instances e
+                              join app_states s on s.app_id = e.app_id
+                              where e.app_id = $1 and e.state = 'crashed' and e.finished_at > now() - interval '1 hour'
+                                and e.release_id in (s.live_release_id, s.candidate_release_id)
+                                and not exists (select from instances n
+                                                where n.release_id = e.release_id and n.process = e.process and n.n = e.n
+                                                  and n.id > e.id)) c
+                        left join formation f on f.app_id = $1 and f.process = c.process
+                        where c.nth <= coalesce(f.quantity, case when c.process = 'web' then 1 else 0 end)
+                                       - (select count(*) from instances r
+                                          where r.release_id = c.release_id and r.process = c.process
+                                            and r.restart_seq = coalesce(f.restart_seq, 0)
+                                            and r.state in ('starting', 'healthy', 'unhealthy'))))
+             order by i.process, i.id",
+            app.uuid(),
+            team.uuid()
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter().map(InstanceRow::try_from).collect()
+    }
+
+    /// The app's live instances, and the last 20 that ended within the hour, of whichever release; by process type, oldest first.
+    pub async fn list_all_instances(&self, team: TeamId, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
         let rows = select_instances!(
             "where i.app_id = $1 and i.team_id = $2
                and (i.state in ('starting', 'healthy', 'unhealthy', 'draining')

@@ -91,6 +91,22 @@ async fn instances_are_listed_with_their_state_and_address() {
             (&instance["address"], &instance["container"]),
             (&json!("10.0.0.2:8080"), &json!("c0ffee"))
         );
+
+        // What was stopped is history.
+        let keeper = keep(&api.store, release.app).await;
+        let stopped = InstanceState::Stopped;
+        let end = InstanceEnd::default();
+        let ended = api.store.set_instance_state(keeper, id, stopped, end);
+        assert!(ended.await.unwrap());
+        let names = async |query: &str| {
+            let listed = api.get(&format!("/apps/shop/instances{query}")).await.must_be(200);
+            listed["items"].as_array().unwrap().len()
+        };
+        assert_eq!(
+            (names("").await, names("?all=false").await, names("?all=true").await),
+            (0, 0, 1)
+        );
+        assert_eq!(api.get("/apps/shop/instances?all=maybe").await.pointers(), ["all"]);
     })
     .await;
 }

@@ -12,7 +12,7 @@ use windlass_domain::AppName;
 pub use access::{ContextCommand, GitCommand, Login, TokensCommand, WebhookCommand};
 pub use apps::{AppsCommand, BuildFlags, CreateApp, DestroyApp, Setting, UpdateApp};
 pub use deployments::{Deploy, DeploymentsCommand, Plan, ReleasesCommand};
-pub use running::{ConfigCommand, Logs, PsCommand, SetConfig};
+pub use running::{ConfigCommand, Logs, PsCommand, SetConfig, ShownInstances};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,6 +120,9 @@ pub enum Command {
     Logs(Logs),
     /// List, scale and restart the app's instances
     Ps {
+        /// Which ones to list.
+        #[command(flatten)]
+        shown: ShownInstances,
         /// What to do; without it, list.
         #[command(subcommand)]
         command: Option<PsCommand>,

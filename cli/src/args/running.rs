@@ -75,11 +75,19 @@ pub struct Logs {
     pub process: Option<ProcessType>,
 }
 
+/// Which instances to list.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct ShownInstances {
+    /// Also those that have ended and that nobody misses: the last 20 of the last hour, of whichever release
+    #[arg(long)]
+    pub all: bool,
+}
+
 /// What to do with instances.
 #[derive(Debug, Subcommand)]
 pub enum PsCommand {
     /// List the instances
-    List,
+    List(ShownInstances),
     /// Set how many instances of a process type run; without arguments, show it
     #[command(
         after_help = "Examples:\n  windlass ps scale web=2 worker=1\n  windlass ps scale web+1\n  windlass ps scale              prints a line to paste back"

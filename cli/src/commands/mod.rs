@@ -43,7 +43,7 @@ pub async fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Cli
         }
         Command::Config { command } => config::run(context, command).await,
         Command::Logs(logs) => logs::run(context, &logs).await,
-        Command::Ps { command } => ps::run(context, command).await,
+        Command::Ps { shown, command } => ps::run(context, shown, command).await,
         Command::Releases {
             limit: None,
             command: Some(ReleasesCommand::Rollback { version, detach }),

@@ -8,7 +8,7 @@ use windlass_domain::{AppName, ProcessType};
 
 use super::settle::{self, Wanted};
 use crate::{
-    args::PsCommand,
+    args::{PsCommand, ShownInstances},
     client::{Client, take_items},
     context::Context,
     error::CliError,
@@ -18,42 +18,48 @@ use crate::{
     view::{self, App, CrashLoop, Instance, Process},
 };
 
-pub async fn run(context: &Context<'_>, command: Option<PsCommand>) -> Result<(), CliError> {
+pub async fn run(context: &Context<'_>, shown: ShownInstances, command: Option<PsCommand>) -> Result<(), CliError> {
     let app = context.app()?;
-    match command.unwrap_or(PsCommand::List) {
-        PsCommand::List => list(context, &app).await,
+    match command.unwrap_or(PsCommand::List(shown)) {
+        PsCommand::List(own) => list(context, &app, shown.all || own.all).await,
         PsCommand::Scale { changes, .. } if changes.is_empty() => formation(context, &app).await,
         PsCommand::Scale { changes, detach } => scale(context, &app, &changes, detach).await,
         PsCommand::Restart { process, detach } => restart(context, &app, process.as_ref(), detach).await,
     }
 }
 
-async fn list(context: &Context<'_>, app: &AppName) -> Result<(), CliError> {
+async fn list(context: &Context<'_>, app: &AppName, all: bool) -> Result<(), CliError> {
     let out = context.out;
     let client = context.client()?;
     let busy = out.spinner("asking for the instances");
-    let items = take_items(&mut client.get(&["apps", app.as_str(), "instances"]).await?);
+    let query: &[(&str, &str)] = if all { &[("all", "true")] } else { &[] };
+    let path = ["apps", app.as_str(), "instances"];
+    let items = take_items(&mut client.get_with(&path, query).await?);
     if out.json {
         return out.json(&Value::Array(items));
     }
-    let shown: App = view::read(&client.get(&["apps", app.as_str()]).await?)?;
+    let of: App = view::read(&client.get(&["apps", app.as_str()]).await?)?;
     drop(busy);
     if items.is_empty() {
         out.note(&format!("{app} has no instances."));
         out.next(&format!("windlass status -a {app}"));
         return Ok(());
     }
-    instances(&items, &shown.crash_loops)?.print(out)?;
-    if let Some(first) = shown.crash_loops.first() {
+    if all {
+        every_instance(&items)?.print(out)?;
+    } else {
+        instances(&items, &of.crash_loops)?.print(out)?;
+    }
+    if let Some(first) = of.crash_loops.first() {
         out.next(&format!("windlass logs -p {} -a {app}", first.process));
     }
     Ok(())
 }
 
-/// The instances as a table: what runs, and what ended by itself. What was stopped on purpose is history; `--json` has it. Of a
-/// process type that ends again and again there is one line instead of one for each end.
+/// The instances as a table: what runs, and what ended by itself and left its place empty. Of a process type that ends again and
+/// again there is one line instead of one for each end.
 pub fn instances(items: &[Value], crash_loops: &[CrashLoop]) -> Result<Table, CliError> {
-    let mut table = Table::new(&["NAME", "STATE", "HEALTH", "RELEASE", "SINCE", "WHY"]).with_prose();
+    let mut table = columns();
     for crash_loop in crash_loops {
         table.row([
             &crash_loop.process,
@@ -72,16 +78,33 @@ pub fn instances(items: &[Value], crash_loops: &[CrashLoop]) -> Result<Table, Cl
     let instances = view::read_all::<Instance>(items)?;
     let shown = instances.iter().filter(|instance| instance.state != "stopped");
     for instance in shown.filter(|instance| !told_above(instance)) {
-        table.row([
-            &instance.name,
-            &instance.state,
-            instance.health.as_deref().unwrap_or("-"),
-            instance.release.as_deref().unwrap_or("-"),
-            &time::since(instance.created_at),
-            &view::why_ended(instance.reason.as_deref(), instance.exit_code),
-        ]);
+        line(&mut table, instance);
     }
     Ok(table)
+}
+
+/// The same with what is history: each end has its line.
+fn every_instance(items: &[Value]) -> Result<Table, CliError> {
+    let mut table = columns();
+    for instance in view::read_all::<Instance>(items)? {
+        line(&mut table, &instance);
+    }
+    Ok(table)
+}
+
+fn columns() -> Table {
+    Table::new(&["NAME", "STATE", "HEALTH", "RELEASE", "SINCE", "WHY"]).with_prose()
+}
+
+fn line(table: &mut Table, instance: &Instance) {
+    table.row([
+        &instance.name,
+        &instance.state,
+        instance.health.as_deref().unwrap_or("-"),
+        instance.release.as_deref().unwrap_or("-"),
+        &time::since(instance.created_at),
+        &view::why_ended(instance.reason.as_deref(), instance.exit_code),
+    ]);
 }
 
 async fn read_formation(client: &Client, app: &AppName) -> Result<Vec<Value>, CliError> {

@@ -31,7 +31,7 @@ fn hang(container: &str) {
 /// Waits for an instance that crashed, of this process type.
 async fn crashed(shop: &App, process: &str) -> Value {
     eventually("an instance has ended", LONG, || async {
-        let mut instances = shop.list("instances").await.into_iter();
+        let mut instances = shop.list("instances?all=true").await.into_iter();
         instances.find(|one| one["state"] == "crashed" && one["process"] == process)
     })
     .await

@@ -105,7 +105,7 @@ async fn without_a_window_nothing_is_rolled_back() {
     shop.push(&dying_after("1", "bad")).await.must_succeed();
 
     wait_until("it has ended three times", LONG, || async {
-        let instances = shop.list("instances").await;
+        let instances = shop.list("instances?all=true").await;
         instances.iter().filter(|one| one["state"] == "crashed").count() >= 3
     })
     .await;
@@ -125,7 +125,7 @@ async fn a_deployment_that_is_under_way_may_be_the_cure() {
 
     let cure = shop.deploy(json!({ "commit": commit })).await;
     wait_until("the bad one has ended often enough", LONG, || async {
-        let instances = shop.list("instances").await;
+        let instances = shop.list("instances?all=true").await;
         let crashed = instances.iter().filter(|one| one["state"] == "crashed").count();
         crashed >= 2
     })

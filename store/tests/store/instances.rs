@@ -1,18 +1,23 @@
+use std::collections::BTreeMap;
+
 use windlass_domain::{InstanceId, InstanceState, ProcessType, Upstream};
 use windlass_store::{AppRow, InstanceEnd, InstanceRow, NewInstance, ReleaseRow};
 
 use crate::support::{Db, with_db};
 
-async fn start(db: &Db, app: &AppRow, release: &ReleaseRow, n: u32) -> InstanceRow {
-    let new = NewInstance {
+fn new_web(app: &AppRow, release: &ReleaseRow, n: u32) -> NewInstance {
+    NewInstance {
         id: InstanceId::generate(),
         app: app.id,
         release: release.id,
         process: ProcessType::web(),
         n,
         restart_seq: 0,
-    };
-    db.start(new).await
+    }
+}
+
+async fn start(db: &Db, app: &AppRow, release: &ReleaseRow, n: u32) -> InstanceRow {
+    db.start(new_web(app, release, n)).await
 }
 
 async fn set(db: &Db, instance: &InstanceRow, state: InstanceState) -> bool {
@@ -54,13 +59,72 @@ async fn an_instance_moves_through_its_states_and_never_comes_back_from_the_end(
         for state in InstanceState::ALL {
             assert!(!set(&db, &instance, state).await, "{state:?} after the end");
         }
-        let listed = db.store.list_instances(db.team, app.id).await.unwrap();
+        let listed = db.store.list_all_instances(db.team, app.id).await.unwrap();
         let row = &listed[0];
         assert_eq!((row.exit_code, row.reason.as_deref()), (Some(137), Some("killed")));
         assert!(row.healthy_at.is_some() && row.draining_at.is_some() && row.finished_at.is_some());
         assert!(db.store.live_instances().await.unwrap().is_empty());
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!(work.instances.len(), 1, "a recent crash is remembered");
+    })
+    .await;
+}
+
+/// What is listed, as `web.1 crashed`.
+async fn listed(db: &Db, app: &AppRow) -> Vec<String> {
+    let rows = db.store.list_instances(db.team, app.id).await.unwrap();
+    let told = rows
+        .iter()
+        .map(|row| format!("{}.{} {} {}", row.process, row.n, row.version, row.state.as_str()));
+    told.collect()
+}
+
+#[tokio::test]
+async fn a_crash_is_listed_as_long_as_it_leaves_a_place_empty() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let release = db.deployed(&app).await;
+        let scale = BTreeMap::from([(ProcessType::web(), 2)]);
+        db.store.scale(db.team, app.id, &scale).await.unwrap();
+        let crash = async |n: u32| {
+            let instance = start(&db, &app, &release, n).await;
+            assert!(set(&db, &instance, InstanceState::Crashed).await);
+        };
+        start(&db, &app, &release, 1).await;
+        for _ in 0..3 {
+            crash(2).await;
+        }
+        assert_eq!(listed(&db, &app).await, ["web.1 v1 starting", "web.2 v1 crashed"]);
+        let back = start(&db, &app, &release, 2).await;
+        assert_eq!(listed(&db, &app).await, ["web.1 v1 starting", "web.2 v1 starting"]);
+        // One more than wanted has crashed: it is missed by nobody.
+        crash(3).await;
+        assert_eq!(listed(&db, &app).await.len(), 2);
+
+        assert!(set(&db, &back, InstanceState::Stopped).await);
+        assert_eq!(listed(&db, &app).await, ["web.1 v1 starting", "web.3 v1 crashed"]);
+        let all = db.store.list_all_instances(db.team, app.id).await.unwrap();
+        assert_eq!(all.len(), 6);
+        db.deployed(&app).await;
+        assert_eq!(listed(&db, &app).await, ["web.1 v1 starting"], "of an old release");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restart_that_crashes_is_listed_beside_what_it_should_replace() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let release = db.deployed(&app).await;
+        start(&db, &app, &release, 1).await;
+        db.store.restart(db.team, app.id, None).await.unwrap();
+        let new = NewInstance {
+            restart_seq: 1,
+            ..new_web(&app, &release, 2)
+        };
+        let new = db.start(new).await;
+        assert!(set(&db, &new, InstanceState::Crashed).await);
+        assert_eq!(listed(&db, &app).await, ["web.1 v1 starting", "web.2 v1 crashed"]);
     })
     .await;
 }

@@ -143,7 +143,7 @@ async fn without_the_app_a_worker_may_say_that_one_is_unhealthy_and_that_one_was
         for first in [true, false] {
             assert_eq!(db.store.instance_stopped(id).await.unwrap(), first);
         }
-        let listed = db.store.list_instances(db.team, app.id).await.unwrap();
+        let listed = db.store.list_all_instances(db.team, app.id).await.unwrap();
         assert_eq!(listed[0].state, InstanceState::Stopped);
         assert!(listed[0].finished_at.is_some());
     })

@@ -141,6 +141,11 @@ async fn reads(db: &Db, team: windlass_domain::TeamId) -> Vec<Asked> {
         ),
         asked("release", store.release(team, id, one).await.unwrap(), Option::is_none),
         asked(
+            "list_all_instances",
+            store.list_all_instances(team, id).await.unwrap(),
+            Vec::is_empty,
+        ),
+        asked(
             "list_instances",
             store.list_instances(team, id).await.unwrap(),
             Vec::is_empty,
