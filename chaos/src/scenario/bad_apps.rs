@@ -198,7 +198,7 @@ async fn live_is_good(stage: &Stage) -> bool {
 /// All that tells why: the deployment's failure, the newest deployment's, the instances' reasons and the app's log.
 async fn reason(stage: &Stage, ended: &Value) -> String {
     let app = &stage.sites[0].app;
-    let instances = app.list("instances").await;
+    let instances = app.list("instances?all=true").await;
     let reasons: Vec<&str> = instances
         .iter()
         .filter_map(|instance| instance["reason"].as_str())
