@@ -2,12 +2,15 @@
 //! old, healthy before routed, drained before stopped.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -238,6 +241,120 @@ async fn killing_the_engine_disturbs_no_request_through_traefik() {
         .filter(|heard| *heard != "hello" && !heard.starts_with("404"))
         .collect();
     assert!(others.is_empty(), "{heard:#?}");
+}
+
+/// Takes its time to begin, and serves then.
+const SLOW: &str = r#"#!/bin/sh
+sleep 3
+httpd -f -p "$PORT" -h /app/www &
+trap 'kill $!; exit 0' TERM
+wait $!
+"#;
+
+/// The gates of instances, as the engine keeps them.
+fn gates(engine: &Engine) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(engine.data_dir().join("gates")).unwrap();
+    let folders = entries.map(|entry| entry.unwrap().path());
+    folders.filter(|gate| gate.join("state").is_file()).collect()
+}
+
+/// Makes a gate one that is closed, whatever is written there.
+fn wall_up(gate: &Path) {
+    std::fs::remove_file(gate.join("state")).unwrap();
+    std::fs::create_dir(gate.join("state")).unwrap();
+}
+
+#[tokio::test]
+async fn an_app_that_traefik_never_sees_keeps_its_old_release_and_is_no_trouble_of_others() {
+    let (engine, traefik) = start().await;
+    let shop = engine.app_with(json!({ "name": "shop", "drain_seconds": 1 })).await;
+    let blog = engine.app_with(json!({ "name": "blog", "drain_seconds": 1 })).await;
+    shop.push(&files::saying("shop one")).await.must_succeed();
+    blog.push(&files::saying("blog one")).await.must_succeed();
+    let (old_shop, old_blog) = (shop.containers(), blog.containers());
+    let (shoppers, readers) = (Crowd::start(&traefik, &shop), Crowd::start(&traefik, &blog));
+
+    let before = gates(&engine);
+    let second = files::saying("shop two").with_program("serve", SLOW);
+    let breaks = async {
+        wait_until("the second release has a gate", Duration::from_secs(60), || async {
+            gates(&engine) != before
+        })
+        .await;
+        gates(&engine).difference(&before).for_each(|gate| wall_up(gate));
+    };
+    let (pushed, ()) = tokio::join!(shop.push(&second), breaks);
+    let said = pushed.output;
+    let unseen = format!("the router does not see {}-web-v2-", shop.name());
+    assert!(said.contains(&unseen), "{said}");
+    assert!(said.contains("docker inspect"), "{said}");
+
+    let began = Instant::now();
+    blog.push(&files::saying("blog two")).await.must_succeed();
+    readers.hears("blog two").await;
+    wait_until("the blog's old instance has left", Duration::from_secs(20), || async {
+        let now = blog.containers();
+        now.len() == 1 && now != old_blog
+    })
+    .await;
+    println!("the blog was switched within {:?}", began.elapsed());
+    readers.must_have_heard_only(&["blog one", "blog two"]).await;
+    let shops = shop.containers();
+    assert!(
+        old_shop.iter().all(|old| shops.contains(old)),
+        "the old shop goes on: {shops:?}"
+    );
+
+    // What it says helps: another instance has a gate of its own.
+    engine.api().post(&shop.path("/restart"), json!({})).await.must_be(202);
+    shoppers.hears("shop two").await;
+    wait_until("the second release alone runs", Duration::from_secs(30), || async {
+        let now = shop.containers();
+        now.len() == 1 && !shops.contains(&now[0])
+    })
+    .await;
+    shoppers.must_have_heard_only(&["shop one", "shop two"]).await;
+}
+
+#[tokio::test]
+async fn an_instance_gets_its_whole_drain_time_after_traefik_has_noticed() {
+    const DRAIN: Duration = Duration::from_secs(5);
+    let (engine, _traefik) = start().await;
+    let shop = engine
+        .app_with(json!({ "name": "shop", "drain_seconds": DRAIN.as_secs() }))
+        .await;
+    shop.push(&files::saying("one")).await.must_succeed();
+    let old = shop.containers().remove(0);
+    let heard = engine.data_dir().join("docker.events");
+    let mut listening = Command::new(docker::program())
+        .args(["events", "--filter", &format!("container={old}")])
+        .args(["--format", "{{.TimeNano}} {{.Status}}"])
+        .stdout(File::create(&heard).unwrap())
+        .spawn()
+        .unwrap();
+    shop.push(&files::saying("two")).await.must_succeed();
+    let events = || std::fs::read_to_string(&heard).unwrap();
+    wait_until("the old instance has left", Duration::from_secs(60), || async {
+        events().contains("destroy")
+    })
+    .await;
+    listening.kill().unwrap();
+    listening.wait().unwrap();
+
+    let events = events();
+    let at = |what: &str| {
+        let all = events.lines().filter_map(|event| event.split_once(' '));
+        let mut of = all.filter(|(_, status)| *status == what);
+        let (nanos, _) = of.next().unwrap_or_else(|| panic!("no {what} in {events}"));
+        Duration::from_nanos(nanos.parse().unwrap())
+    };
+    // Traefik acts on what Docker says 2 s later at the latest.
+    let given = at("kill") - at("health_status: unhealthy");
+    assert!(given >= DRAIN + Duration::from_millis(1500), "only {given:?}: {events}");
+    assert!(
+        given < DRAIN + Duration::from_secs(10),
+        "as much as {given:?}: {events}"
+    );
 }
 
 #[tokio::test]

@@ -132,7 +132,9 @@ impl TraefikEdge {
     /// Turns the gates of these and waits until Docker says so. Gives back those of which it does not.
     async fn move_gates(&self, containers: &[&Observed], open: bool) -> Result<Vec<Observed>, EdgeError> {
         for container in containers {
-            if let Err(error) = self.turn(container, open) {
+            if let Err(error) = self.turn(container, open)
+                && !self.memory().late.contains(&container.instance)
+            {
                 tracing::warn!(name = %container.name, open, %error, "a gate cannot be moved");
             }
         }
@@ -288,7 +290,9 @@ fn disagreement(container: &Observed) -> Exception {
     exception(
         container,
         format!(
-            "{state} {name}: its gate is to be {gate}, but Docker does not say so of its health.              `docker inspect --format '{{{{json .State.Health}}}}' {id}` shows what its check said, and              `windlass ps restart -a {app}` replaces it",
+            "{state} {name}: its gate is to be {gate}, but Docker does not say so of its health. \
+             `docker inspect --format '{{{{json .State.Health}}}}' {id}` shows what its check said, and \
+             `windlass ps restart -a {app}` replaces it",
             app = name.app
         ),
     )
