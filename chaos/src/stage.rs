@@ -66,6 +66,8 @@ pub struct Stage {
     /// The apps under test.
     pub sites: Vec<Site>,
     untouched: BTreeMap<String, Vec<String>>,
+    /// Ids of apps that a restored database does not know.
+    forgotten: BTreeSet<String>,
     /// What was found already: it is told once.
     known: std::sync::Mutex<Vec<Violation>>,
     load: Option<Load>,
@@ -136,6 +138,7 @@ impl Stage {
             eye: DockerEye { host: setup.docker },
             sites: Vec::new(),
             untouched: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
             known: std::sync::Mutex::default(),
             load: None,
         }
@@ -171,6 +174,18 @@ impl Stage {
             .collect();
         containers.sort();
         self.untouched.insert(name, containers);
+    }
+
+    /// Forgets the apps from this one on: the database that is restored does not know them.
+    ///
+    /// # Panics
+    /// When the world cannot be looked at.
+    pub async fn forget_from(&mut self, site: usize) {
+        let world = self.look().await.expect("the world can be looked at");
+        for site in self.sites.drain(site..) {
+            let app = world.rows.app(site.app.name()).expect("the app is there");
+            self.forgotten.insert(app.id.clone());
+        }
     }
 
     /// Lets visitors come to all apps.
@@ -219,6 +234,7 @@ impl Stage {
             traefik: self.traefik.is_some(),
             all_succeed: true,
             hollow: BTreeSet::new(),
+            unknown: self.forgotten.clone(),
         }
     }
 

@@ -191,7 +191,7 @@ pub(super) fn untouched_apps_keep_their_containers(expected: &Expected, world: &
 }
 
 /// I5.
-pub(super) fn everything_has_an_owner(world: &World, found: &mut Vec<Violation>) {
+pub(super) fn everything_has_an_owner(expected: &Expected, world: &World, found: &mut Vec<Violation>) {
     let apps: BTreeSet<&str> = world.rows.apps.iter().map(|app| app.id.as_str()).collect();
     let instances: BTreeSet<&str> = world.rows.instances.iter().map(|row| row.id.as_str()).collect();
     let mut orphan = |what: String| found.push(Violation::new("I5", format!("{what} belongs to nobody")));
@@ -215,7 +215,7 @@ pub(super) fn everything_has_an_owner(world: &World, found: &mut Vec<Violation>)
         }
     }
     for repository in &world.repositories {
-        if !apps.contains(repository.as_str()) {
+        if !apps.contains(repository.as_str()) && !expected.unknown.contains(repository) {
             orphan(format!("repository {repository}"));
         }
     }

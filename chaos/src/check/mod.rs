@@ -67,6 +67,8 @@ pub struct Expected {
     pub all_succeed: bool,
     /// Apps of which nothing but rows is left, because they were destroyed after the dump that was restored: they cannot serve.
     pub hollow: BTreeSet<String>,
+    /// Ids of apps that a restored database does not know: their repositories are kept on purpose, everything else of them has to go.
+    pub unknown: BTreeSet<String>,
 }
 
 /// Judges a world in which nothing is under way any more.
@@ -80,7 +82,7 @@ pub fn check(history: &[Operation], expected: &Expected, world: &World) -> Vec<V
     agree::the_last_success_serves(expected, world, &mut found);
     agree::untouched_apps_keep_their_containers(expected, world, &mut found);
     if expected.orphans {
-        agree::everything_has_an_owner(world, &mut found);
+        agree::everything_has_an_owner(expected, world, &mut found);
     }
     found
 }

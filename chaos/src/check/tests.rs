@@ -64,6 +64,7 @@ fn well() -> (Vec<Operation>, Expected, World) {
         traefik: false,
         all_succeed: true,
         hollow: BTreeSet::new(),
+        unknown: BTreeSet::new(),
     };
     (
         vec![acknowledged(Ask::Deploy { commit: "c1".into() }, Some("dpl_d"))],
@@ -247,6 +248,12 @@ fn what_has_no_owner_is_found() {
     });
     breaks(&["I5"], |_, world| world.docker.images.push("windlass/shop:e".into()));
     breaks(&["I5"], |_, world| world.repositories.push("b".into()));
+    let (history, mut expected, mut world) = well();
+    expected.unknown.insert("b".into());
+    world.repositories.push("b".into());
+    assert_eq!(check(&history, &expected, &world), [], "it is kept on purpose");
+    world.docker.networks.push(("windlass-lost".into(), "b".into()));
+    assert_eq!(check(&history, &expected, &world).len(), 1, "but nothing else is");
     breaks(&["I5"], |_, world| {
         let mut left = container("left", "j", "r");
         left.state = "created".into();

@@ -81,6 +81,7 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, run: &Run, round: u64) {
         Between::OneTable => (dump(stage, &file).await, scale(stage).await),
         Between::UnderWay => (under_way(stage, &file, chance.below(1500)).await, BTreeSet::new()),
     };
+    stage.forget_from(apps).await;
     if killed {
         stage.engine.kill9();
     } else {
@@ -91,7 +92,6 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, run: &Run, round: u64) {
         .notes
         .push(format!("{name}: the router's table was {ahead} ahead of the rows"));
     stage.history.set_back(&then);
-    stage.sites.truncate(apps);
     let ready = stage.engine.restart().await;
     tally.measure("engine restart until ready", ready, None);
     judge(stage, tally, &name, hollow).await;
