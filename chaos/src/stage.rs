@@ -22,6 +22,8 @@ use crate::{
 
 /// How long everything may take until it is as it should be. A slow machine is no fault; what is never right is.
 pub const PATIENCE: Duration = Duration::from_secs(90);
+/// A look at the world costs a good part of a second of a core, which is taken from what is looked at.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(400);
 /// The engine sweeps what has no owner once a minute, when it is two minutes old.
 pub const SWEEP: Duration = Duration::from_secs(270);
 
@@ -253,7 +255,7 @@ impl Stage {
                     world,
                 };
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
     }
 

@@ -316,7 +316,7 @@ impl Engine {
         let own = ["-h", socket.to_str().unwrap(), "-U", "windlass", "-d", "postgres"];
         let database = self.options.database_url().map_or(own.to_vec(), |url| vec![url]);
         let args = [&database[..], &["-AtX", "-c", sql]].concat();
-        let output = run_in(Path::new("/"), "psql", &args).await;
+        let output = run_in(Path::new("/"), &crate::postgres::client("psql"), &args).await;
         if output.ok {
             Ok(output.stdout.trim().to_owned())
         } else {

@@ -75,7 +75,7 @@ impl ThrowawayPostgres {
     /// When it cannot be dumped.
     pub async fn dump(&self, file: &Path) {
         let args = ["-d", &self.url, "-f", file.to_str().unwrap()];
-        run_in(Path::new("/"), "pg_dump", &args).await.must_succeed();
+        run_in(Path::new("/"), &client("pg_dump"), &args).await.must_succeed();
     }
 
     /// Puts a dump in the place of the database; connections break.
@@ -91,7 +91,7 @@ impl ThrowawayPostgres {
         let drop = "drop database windlass_test with (force)";
         for sql in [drop, "create database windlass_test"] {
             let args = ["-d", &other, "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql];
-            run_in(Path::new("/"), "psql", &args).await.must_succeed();
+            run_in(Path::new("/"), &client("psql"), &args).await.must_succeed();
         }
         let args = [
             "-d",
@@ -102,7 +102,7 @@ impl ThrowawayPostgres {
             "-f",
             file.to_str().unwrap(),
         ];
-        run_in(Path::new("/"), "psql", &args).await.must_succeed();
+        run_in(Path::new("/"), &client("psql"), &args).await.must_succeed();
     }
 
     async fn control(&self, what: &str) {
@@ -110,6 +110,15 @@ impl ThrowawayPostgres {
             .await
             .must_succeed();
     }
+}
+
+/// A client program of Postgres: the one in the newest server's own folder if there is one, as Debian's wrapper around it costs more
+/// than most questions.
+pub(crate) fn client(name: &str) -> String {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let programs = versions.map(|version| version.path().join("bin").join(name));
+    let newest = programs.filter(|program| program.is_file()).max();
+    newest.map_or_else(|| name.to_owned(), |program| program.display().to_string())
 }
 
 /// Kills the postmaster of this data directory with SIGKILL, and waits until none of its processes is left.
