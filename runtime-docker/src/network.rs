@@ -78,17 +78,48 @@ impl DockerRuntime {
             // The filter also finds names that only contain this one.
             .filter(|network| network.name.as_ref() == Some(&spec.name))
             .collect();
-        if found
-            .iter()
-            .any(|network| is_of_app(&self.engine, spec.app, network.labels.as_ref()))
-        {
+        let (own, others): (Vec<Network>, Vec<Network>) = found
+            .into_iter()
+            .partition(|network| is_of_app(&self.engine, spec.app, network.labels.as_ref()));
+        if !own.is_empty() {
+            self.keep_one(spec, own).await?;
             return Ok(true);
         }
-        if found.is_empty() {
+        if others.is_empty() {
             Ok(false)
         } else {
             Err(NetworkError::NameTaken(spec.name.clone()))
         }
+    }
+
+    /// Removes all but one of the app's networks of one name. There may be two where an engine was killed while Docker was making the
+    /// first: the next engine did not see it yet. Docker starts no container in a network whose name is ambiguous.
+    async fn keep_one(&self, spec: &NetworkSpec, own: Vec<Network>) -> Result<(), NetworkError> {
+        if own.len() < 2 {
+            return Ok(());
+        }
+        let mut ranked = Vec::new();
+        for id in own.into_iter().filter_map(|network| network.id) {
+            let inspected = match self.docker.inspect_network(&id, None).await {
+                Ok(inspected) => inspected,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(runtime_error("inspect a network", error).into()),
+            };
+            let is_used = inspected.containers.is_some_and(|containers| !containers.is_empty());
+            let as_asked = inspected.ipam.as_ref().is_some_and(|ipam| has_subnet(ipam, spec));
+            ranked.push((!is_used, !as_asked, id));
+        }
+        // Whoever else finds them keeps the same one.
+        ranked.sort();
+        for (_, _, id) in ranked.into_iter().skip(1) {
+            tracing::warn!(network = spec.name, id, "removing the second network of this name");
+            match self.docker.remove_network(&id).await {
+                Ok(()) => {}
+                Err(error) if is_missing(&error) => {}
+                Err(error) => return Err(runtime_error("remove a network", error).into()),
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn remove_networks_of(&self, app: AppId) -> Result<(), RuntimeError> {
@@ -133,6 +164,12 @@ impl DockerRuntime {
         }
         Ok(())
     }
+}
+
+fn has_subnet(ipam: &Ipam, spec: &NetworkSpec) -> bool {
+    let wanted = spec.subnet.trunc().to_string();
+    let mut configs = ipam.config.iter().flatten();
+    configs.any(|config| config.subnet.as_ref() == Some(&wanted))
 }
 
 fn overlap(a: &ipnet::Ipv4Net, b: &ipnet::Ipv4Net) -> bool {

@@ -11,6 +11,7 @@ mod gate;
 mod hardening;
 mod harness;
 mod patience;
+mod twins;
 
 use windlass_runtime::{Runtime, conformance};
 
