@@ -16,7 +16,7 @@ use crate::{
 /// What becomes of a live release that has no image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rebuild {
-    /// This deployment builds it again; it was asked for now.
+    /// This deployment, which was just made, builds it again.
     Asked(DeploymentId),
     /// A deployment waits or runs that brings an image: this one, or whatever somebody else asked for.
     UnderWay,
