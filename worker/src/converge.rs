@@ -14,9 +14,11 @@ mod steps;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
-use windlass_converge::Step;
-use windlass_domain::AppId;
+use windlass_converge::{Plan, Step};
+use windlass_domain::{AppId, InstanceState};
+use windlass_store::AppWork;
 
 pub(crate) use queue::Converger;
 
@@ -28,6 +30,8 @@ const GLANCE: Duration = Duration::from_secs(5);
 const RESYNC: Duration = Duration::from_secs(20);
 /// Only the holder of an app's lease changes its containers.
 const APP_LEASE: Duration = Duration::from_secs(8);
+/// What was seen this long ago may be decided by once more.
+const FRESH: Duration = Duration::from_millis(500);
 /// After so many rounds in a row the task gives others a turn.
 const ROUNDS: u32 = 200;
 
@@ -182,12 +186,13 @@ async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
     if !shared.store.lease_app(app, shared.id, APP_LEASE).await? {
         return Ok(Round::Settled(Some(Duration::from_secs(1))));
     }
-    let Some(work) = shared.store.app_work(app).await? else {
+    let Some(mut work) = shared.store.app_work(app).await? else {
         return Ok(Round::Settled(None));
     };
     if work.app.deleting {
         return delete::run(shared, &work).await.map(Round::Settled);
     }
+    let looked = tokio::time::Instant::now();
     let seen = look::at(shared, &work).await?;
     if let Some(step) = work.departing
         && look::has_departed(&work, step, |id| shared.converger.is_stopping(id))
@@ -195,14 +200,35 @@ async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
         shared.store.departed(shared.id, app, step).await?;
         return Ok(Round::Moved);
     }
-    let now = chrono::Utc::now();
-    let mut plan = windlass_converge::plan(&look::desired(&work), &seen.observed, now);
-    plan.steps
-        .retain(|step| !matches!(step, Step::Stop(id) if shared.converger.is_stopping(*id)));
+    let now = Utc::now();
+    let plan = plan(shared, &work, &seen, now);
     if plan.steps.is_empty() {
         let again = plan.again_at.map(|at| (at - now).to_std().unwrap_or_default());
         return Ok(Round::Settled(again.map(|wait| wait.max(Duration::from_millis(5)))));
     }
-    steps::perform(shared, &work, &seen, plan.steps).await?;
+    let only_probed = plan.steps.iter().all(|step| matches!(step, Step::Probe(_)));
+    let healthy = steps::perform(shared, &work, &seen, plan.steps).await?;
+    if only_probed && looked.elapsed() < FRESH {
+        let rows = work.instances.iter_mut().filter(|row| healthy.contains(&row.id));
+        rows.for_each(|row| row.state = InstanceState::Healthy);
+        route_healthy(shared, &work, &seen).await?;
+    }
     Ok(Round::Moved)
+}
+
+/// Lets those have requests that were just found healthy. Nothing else has been done since the look, and their containers have
+/// answered: to read and to look at everything once more before would only keep a new release from its users. Should the rows have
+/// changed meanwhile, they refuse.
+async fn route_healthy(shared: &Arc<Shared>, work: &AppWork, seen: &look::Look) -> anyhow::Result<()> {
+    let mut steps = plan(shared, work, seen, Utc::now()).steps;
+    steps.retain(|step| matches!(step, Step::Admit(_) | Step::Promote(_)));
+    steps::perform(shared, work, seen, steps).await?;
+    Ok(())
+}
+
+fn plan(shared: &Shared, work: &AppWork, seen: &look::Look, now: DateTime<Utc>) -> Plan {
+    let mut plan = windlass_converge::plan(&look::desired(work), &seen.observed(work), now);
+    plan.steps
+        .retain(|step| !matches!(step, Step::Stop(id) if shared.converger.is_stopping(*id)));
+    plan
 }

@@ -12,10 +12,25 @@ use crate::{Traffic, context::Shared};
 
 /// What was seen of an app at one moment.
 pub(super) struct Look {
-    /// For the plan.
-    pub(super) observed: Observed,
     /// The containers of its instances.
     pub(super) containers: HashMap<InstanceId, Seen>,
+    /// What is in flight to them, if the edge can say and any of them drains.
+    in_flight: Option<HashMap<InstanceId, Traffic>>,
+}
+
+impl Look {
+    /// What was seen, beside what the rows say: that is what a plan is made from.
+    pub(super) fn observed(&self, work: &AppWork) -> Observed {
+        let in_flight = self.in_flight.as_ref();
+        let live = work.instances.iter().filter(|row| row.state.is_live());
+        let crashed = work.instances.iter().filter(|row| row.state == InstanceState::Crashed);
+        Observed {
+            instances: live
+                .map(|row| instance(row, self.containers.get(&row.id), in_flight))
+                .collect(),
+            crashes: crashed.filter_map(crash).collect(),
+        }
+    }
 }
 
 /// What the rows want of an app.
@@ -84,22 +99,7 @@ pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> 
     } else {
         None
     };
-    let instances = work
-        .instances
-        .iter()
-        .filter(|row| row.state.is_live())
-        .map(|row| instance(row, containers.get(&row.id), in_flight.as_ref()))
-        .collect();
-    let crashes = work
-        .instances
-        .iter()
-        .filter(|row| row.state == InstanceState::Crashed)
-        .filter_map(crash)
-        .collect();
-    Ok(Look {
-        observed: Observed { instances, crashes },
-        containers,
-    })
+    Ok(Look { containers, in_flight })
 }
 
 /// Makes rows and containers agree: a row learns its container (a killed worker may not have come to write it), a running

@@ -17,8 +17,13 @@ use super::{
 };
 use crate::{context::Shared, network, routes::TakenOut};
 
-/// Does the steps of one round: what takes time (starts, probes) side by side.
-pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, steps: Vec<Step>) -> anyhow::Result<()> {
+/// Does the steps of one round: what takes time (starts, probes) side by side. Returns the instances that were found healthy.
+pub(super) async fn perform(
+    shared: &Arc<Shared>,
+    work: &AppWork,
+    seen: &Look,
+    steps: Vec<Step>,
+) -> anyhow::Result<Vec<InstanceId>> {
     let network = if steps.iter().any(|step| matches!(step, Step::Start { .. })) {
         network::ensure(shared, work.app.id, &work.app.name, work.subnet).await?
     } else {
@@ -31,12 +36,12 @@ pub(super) async fn perform(shared: &Arc<Shared>, work: &AppWork, seen: &Look, s
         network,
     };
     // None is given up because another failed: each ends what it began with Docker.
-    let results: Vec<anyhow::Result<()>> = stream::iter(steps)
+    let results: Vec<anyhow::Result<Option<InstanceId>>> = stream::iter(steps)
         .map(|step| round.step(step))
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    results.into_iter().collect()
+    results.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// Steps of one app under way at a time; a large scale-up should leave Docker some room for others.
@@ -61,16 +66,16 @@ pub(super) struct Round<'a> {
 }
 
 impl Round<'_> {
-    async fn step(&self, step: Step) -> anyhow::Result<()> {
+    async fn step(&self, step: Step) -> anyhow::Result<Option<InstanceId>> {
         tracing::debug!(app = %self.work.app.name, ?step, "converge");
-        match step {
+        let done = match step {
             Step::Start {
                 release,
                 process,
                 n,
                 restart_seq,
             } => self.start(release, &process, n, restart_seq).await,
-            Step::Probe(instance) => self.probe(instance).await,
+            Step::Probe(instance) => return Ok(self.probe(instance).await?.then_some(instance)),
             Step::FailCandidate {
                 release,
                 instance,
@@ -81,7 +86,8 @@ impl Round<'_> {
             Step::Replace(instance) => self.replace(instance).await,
             Step::Drain(instance) => self.drain(instance).await,
             Step::Stop(instance) => self.stop(instance).await,
-        }
+        };
+        done.map(|()| None)
     }
 
     fn release(&self, id: ReleaseId) -> anyhow::Result<&ReleaseRow> {
@@ -169,13 +175,14 @@ impl Round<'_> {
         Ok(store.set_instance_state(self.shared.id, instance, state, end).await?)
     }
 
-    async fn probe(&self, instance: InstanceId) -> anyhow::Result<()> {
+    /// Whether it has become healthy.
+    async fn probe(&self, instance: InstanceId) -> anyhow::Result<bool> {
         let row = self.row(instance)?;
         let Some(seen) = self.seen.containers.get(&instance) else {
-            return Ok(());
+            return Ok(false);
         };
         if !is_healthy(self.release(row.release)?, row, seen, &self.host()).await {
-            return Ok(());
+            return Ok(false);
         }
         // A restarted container may have another address than its row.
         if let Some(address) = seen.socket().filter(|address| row.address != Some(*address)) {
@@ -190,10 +197,9 @@ impl Round<'_> {
             .await?;
         let serves = self.work.live.as_ref().is_some_and(|live| live.id == row.release) && row.process.is_web();
         if healthy && serves {
-            self.publish().await
-        } else {
-            Ok(())
+            self.publish().await?;
         }
+        Ok(healthy)
     }
 
     async fn fail_candidate(&self, release: ReleaseId, instance: InstanceId, fault: Fault) -> anyhow::Result<()> {
