@@ -131,6 +131,7 @@ fn scaling_counts_from_what_is_there_and_prints_a_line_to_paste_back() {
         .code(0);
     assert_eq!(fake.bodies("PATCH"), [json!({"web": 3, "worker": 3})]);
     fake.run(&["ps", "scale", "web:3", "-a", "shop"]).code(2);
+    fake.run(&["ps", "--all", "scale", "web=3", "-a", "shop"]).code(2);
 }
 
 #[test]

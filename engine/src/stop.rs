@@ -7,9 +7,12 @@ use std::{
 
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use windlass_router::control::ControlClient;
+use windlass_router::control::{ControlClient, ControlError};
 
 use crate::{config::Config, data_dir};
+
+/// A router gives its last requests half a minute.
+const DRAINED: Duration = Duration::from_secs(40);
 
 /// Ends the engine of the data directory, and with `all` its router too.
 pub fn run(config: &Config, all: bool) -> anyhow::Result<ExitCode> {
@@ -44,25 +47,49 @@ fn stop_engine(config: &Config, pid: i32) -> anyhow::Result<()> {
 
 fn stop_router(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = ControlClient::new(config.router_socket());
-    let ended = runtime.block_on(async {
-        if client.shutdown().await.is_err() {
-            return false;
-        }
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(40);
-        while client.status().await.is_ok() && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        true
-    });
     println!(
         "{}",
-        if ended {
-            "The router has ended."
-        } else {
-            "No router runs."
-        }
+        runtime.block_on(end_router(&ControlClient::new(config.router_socket())))?
     );
+    Ok(())
+}
+
+/// Ends the router, which lets its requests end. Returns what to say of it.
+async fn end_router(client: &ControlClient) -> anyhow::Result<&'static str> {
+    match client.shutdown().await {
+        Ok(()) => {}
+        Err(error) if error.says_gone() => return Ok("No router runs."),
+        Err(ControlError::Timeout(_)) => return end_silent_router(client).await,
+        Err(error) => return Err(error).context("the router does not know how to end; end its process"),
+    }
+    until_gone(client, DRAINED).await?;
+    Ok("The router has ended.")
+}
+
+/// What answers nothing does not end when asked to.
+async fn end_silent_router(client: &ControlClient) -> anyhow::Result<&'static str> {
+    let process = client.process().await.ok().flatten();
+    let process = process.and_then(|process| Pid::from_raw(process.try_into().ok()?));
+    let process = process.context("the router does not answer, and its process cannot be found; end it by hand")?;
+    kill_process(process, Signal::KILL).with_context(|| {
+        format!(
+            "the router (process {}) does not answer, and cannot be ended",
+            process.as_raw_nonzero()
+        )
+    })?;
+    until_gone(client, Duration::from_secs(10)).await?;
+    Ok("The router did not answer any more. It was ended, and with it the requests that it had.")
+}
+
+async fn until_gone(client: &ControlClient, patience: Duration) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + patience;
+    while !client.process().await.is_err_and(|error| error.says_gone()) {
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "the router did not end in time; see its log"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     Ok(())
 }
 

@@ -380,5 +380,23 @@ async fn a_router_that_hangs_is_replaced_and_refuses_nobody_meanwhile() {
     until_it_is_gone(second.pid).await;
     assert!(ask_and_wait(old.address).await.starts_with("HTTP/1.1 200"));
     assert!(engine.terminate() < Duration::from_secs(10));
-    end_router(temp.path()).await;
+
+    stop_process(third.pid);
+    let said = stop_all(temp.path());
+    assert!(said.contains("The router did not answer any more"), "{said}");
+    until_it_is_gone(third.pid).await;
+    let said = stop_all(temp.path());
+    assert!(said.contains("No router runs"), "{said}");
+}
+
+/// What `windlassd stop --all` says.
+fn stop_all(data_dir: &Path) -> String {
+    let stopped = Command::new(env!("CARGO_BIN_EXE_windlassd"))
+        .args(["stop", "--all"])
+        .env_clear()
+        .env("WINDLASS_DATA_DIR", data_dir)
+        .output()
+        .unwrap();
+    assert!(stopped.status.success(), "{stopped:?}");
+    String::from_utf8(stopped.stdout).unwrap()
 }

@@ -19,6 +19,10 @@ use crate::{
 };
 
 pub async fn run(context: &Context<'_>, shown: ShownInstances, command: Option<PsCommand>) -> Result<(), CliError> {
+    if shown.all && !matches!(command, None | Some(PsCommand::List(_))) {
+        return Err(CliError::usage("`--all` is for the list of instances")
+            .next("write `windlass ps --all` for the list, or leave `--all` out"));
+    }
     let app = context.app()?;
     match command.unwrap_or(PsCommand::List(shown)) {
         PsCommand::List(own) => list(context, &app, shown.all || own.all).await,

@@ -251,14 +251,15 @@ pub(super) async fn holds_app_of(
     instance: InstanceId,
     worker: WorkerId,
 ) -> Result<Option<AppId>, sqlx::Error> {
-    let app = sqlx::query_scalar!("select app_id from instances where id = $1", instance.uuid())
-        .fetch_optional(&mut *connection)
-        .await?
-        .map(AppId::from_uuid);
-    Ok(match app {
-        Some(app) if holds_app(connection, app, worker).await? => Some(app),
-        _ => None,
-    })
+    let app = sqlx::query_scalar!(
+        "select s.app_id from app_states s join instances i on i.app_id = s.app_id
+         where i.id = $1 and s.lease_holder = $2 and s.lease_until > now() for no key update of s",
+        instance.uuid(),
+        worker.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(app.map(AppId::from_uuid))
 }
 
 /// The step by which the release before the live one goes, while it does.

@@ -86,10 +86,10 @@ impl Store {
         if !holds_app(&mut tx, app, worker).await? {
             return Ok(false);
         }
-        let done = sqlx::query!(
+        let deployment = sqlx::query_scalar!(
             // The release to go back to is one that got through its own watch window, or had no trouble in it so far, and
             // was not judged to be bad.
-            "update app_states s
+            r#"update app_states s
              set live_release_id = $2, candidate_release_id = null, live_since = now(),
                  previous_release_id = case
                      when previous_release_id is not null and watched_release_id = live_release_id
@@ -103,18 +103,19 @@ impl Store {
                                               where i.release_id = s.live_release_id and i.state = 'crashed'
                                                 and i.finished_at >= s.live_since))
                      then live_release_id else previous_release_id end
-             where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
+             where app_id = $1 and candidate_release_id = $2 and candidate_failure is null
+             returning (select deployment_id from releases where id = $2) as "deployment!""#,
             app.uuid(),
             release.uuid()
         )
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        if done.rows_affected() == 1 {
-            withdraw_admissions(&mut tx, app).await?;
-            begin_departure(&mut tx, app, release).await?;
-        }
-        self.tell_of_candidate(tx, (app, release), done.rows_affected() == 1)
-            .await
+        let Some(deployment) = deployment else {
+            return Ok(false);
+        };
+        withdraw_admissions(&mut tx, app).await?;
+        begin_departure(&mut tx, app, release).await?;
+        tell_of_candidate(tx, app, deployment).await
     }
 
     /// Records why the candidate cannot become live. False: it is no longer the candidate, that is known already, or this worker no
@@ -129,38 +130,34 @@ impl Store {
         if !holds_app(&mut tx, app, worker).await? {
             return Ok(false);
         }
-        let done = sqlx::query!(
-            "update app_states set candidate_failure = $3
-             where app_id = $1 and candidate_release_id = $2 and candidate_failure is null",
+        let deployment = sqlx::query_scalar!(
+            r#"update app_states set candidate_failure = $3
+             where app_id = $1 and candidate_release_id = $2 and candidate_failure is null
+             returning (select deployment_id from releases where id = $2) as "deployment!""#,
             app.uuid(),
             release.uuid(),
             Json(storable_failure(failure)) as _
         )
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        self.tell_of_candidate(tx, (app, release), done.rows_affected() == 1)
-            .await
-    }
-
-    /// Wakes those who wait for the fate of a candidate, and commits.
-    async fn tell_of_candidate(
-        &self,
-        mut tx: sqlx::Transaction<'static, sqlx::Postgres>,
-        (app, release): (AppId, ReleaseId),
-        changed: bool,
-    ) -> Result<bool, StoreError> {
-        if !changed {
-            return Ok(false);
+        match deployment {
+            Some(deployment) => tell_of_candidate(tx, app, deployment).await,
+            None => Ok(false),
         }
-        let deployment = sqlx::query_scalar!("select deployment_id from releases where id = $1", release.uuid())
-            .fetch_one(&mut *tx)
-            .await?;
-        let deployment = DeploymentId::from_uuid(deployment);
-        notify(&mut tx, Event::App(app)).await?;
-        notify(&mut tx, Event::Deployment { app, deployment }).await?;
-        tx.commit().await?;
-        Ok(true)
     }
+}
+
+/// Wakes those who wait for the fate of a candidate, and commits.
+async fn tell_of_candidate(
+    mut tx: sqlx::Transaction<'static, sqlx::Postgres>,
+    app: AppId,
+    deployment: uuid::Uuid,
+) -> Result<bool, StoreError> {
+    let deployment = DeploymentId::from_uuid(deployment);
+    notify(&mut tx, Event::App(app)).await?;
+    notify(&mut tx, Event::Deployment { app, deployment }).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// From here on only instances of the live release have requests: this one's do for that reason, and what of a release that failed

@@ -12,6 +12,9 @@ use crate::Exception;
 /// How often the rows are looked at when no notification comes.
 const POLL: Duration = Duration::from_millis(500);
 
+/// How long the swarm lasts in which notifications come.
+const SWARM: Duration = Duration::from_millis(25);
+
 pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(), End> {
     let (store, app) = (&deploy.shared.store, deploy.claim.app.id);
     // Registered before the first look: what happens in between is not missed.
@@ -219,10 +222,14 @@ async fn wait(deploy: &Deploy<'_>, events: &mut broadcast::Receiver<Event>) -> R
         }
     };
     tokio::select! {
-        () = deploy.cancel.cancelled() => Err(End::Cancelled),
-        () = news => Ok(()),
-        () = tokio::time::sleep(POLL) => Ok(()),
+        () = deploy.cancel.cancelled() => return Err(End::Cancelled),
+        () = news => {}
+        () = tokio::time::sleep(POLL) => {}
     }
+    // News come in swarms, and just then the converge loop is about to switch: who only watches lets it go first.
+    tokio::time::sleep(SWARM).await;
+    *events = events.resubscribe();
+    Ok(())
 }
 
 /// A deployment has ended only when nothing of it runs any more.
