@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection, Postgres, Transaction,
+    Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
@@ -16,8 +16,6 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// How long a caller waits for a connection before the answer is "unavailable".
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection that answered this long ago is asked whether it still does before it is used.
-const PROVEN: Duration = Duration::from_millis(250);
 /// When an unused connection is given back: an idle engine holds the one that listens, and no other.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Session settings of every connection: nothing may hang, and nothing may hold a lock while it does. A worker that stands still in
@@ -77,16 +75,8 @@ impl Store {
             .max_connections(options.max_connections.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
-            // One round trip more, but a restarted Postgres costs hardly a caller an error. What was just used needs no proof.
-            .test_before_acquire(false)
-            .before_acquire(|connection, used| {
-                Box::pin(async move {
-                    if used.idle_for >= PROVEN {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
+            // One round trip more, but a restarted Postgres costs no caller an error.
+            .test_before_acquire(true)
             .connect_lazy_with(server.clone().options(SESSION));
         let inner = Inner {
             pool,

@@ -45,11 +45,13 @@ impl RoutePublisher {
 
     /// [`publish`](Self::publish), for the sake of one app: fails when requests of that one are not routed as its rows say.
     pub(crate) async fn publish_for(&self, app: &AppName) -> anyhow::Result<()> {
-        let exceptions = self.publish().await?;
-        match exceptions.into_iter().find(|exception| exception.app == *app) {
-            Some(exception) => Err(exception.into()),
-            None => Ok(()),
-        }
+        none_of(app, self.publish().await?)
+    }
+
+    /// [`publish_for`](Self::publish_for), when the app's routes have just changed: it need not be found out whether.
+    pub(crate) async fn publish_changed(&self, app: &AppName) -> anyhow::Result<()> {
+        let mut acknowledged = self.acknowledged.lock().await;
+        none_of(app, self.hand_over(&mut acknowledged).await?)
     }
 
     /// [`publish`](Self::publish), for the sake of one instance that is to get no more requests: fails when it may get some.
@@ -80,6 +82,10 @@ impl RoutePublisher {
         {
             return Ok(Vec::new());
         }
+        self.hand_over(&mut acknowledged).await
+    }
+
+    async fn hand_over(&self, acknowledged: &mut Option<RouteTable>) -> anyhow::Result<Vec<Exception>> {
         let mut tries = 0..OVERTAKEN;
         loop {
             // The number first, then the rows: of two workers' tables, the one with the higher number has seen all that the other has.
@@ -124,6 +130,13 @@ impl RoutePublisher {
         apps.into_iter()
             .map(|(app, upstreams)| route(&self.config, app, upstreams))
             .collect()
+    }
+}
+
+fn none_of(app: &AppName, exceptions: Vec<Exception>) -> anyhow::Result<()> {
+    match exceptions.into_iter().find(|exception| exception.app == *app) {
+        Some(exception) => Err(exception.into()),
+        None => Ok(()),
     }
 }
 

@@ -226,21 +226,19 @@ impl Round<'_> {
 
     async fn admit(&self, instance: InstanceId) -> anyhow::Result<()> {
         if self.shared.store.admit_instance(self.shared.id, instance).await? {
-            self.publish().await?;
+            self.shared.routes.publish_changed(&self.work.app.name).await?;
         }
         Ok(())
     }
 
     async fn promote(&self, release: ReleaseId) -> anyhow::Result<()> {
-        if self
-            .shared
-            .store
-            .promote(self.shared.id, self.work.app.id, release)
-            .await?
-        {
-            tracing::info!(app = %self.work.app.name, release = %self.release(release)?.version, "live");
+        let (app, store) = (&self.work.app, &self.shared.store);
+        if !store.promote(self.shared.id, app.id, release).await? {
+            return self.publish().await;
         }
-        self.publish().await
+        self.shared.routes.publish_changed(&app.name).await?;
+        tracing::info!(app = %app.name, release = %self.release(release)?.version, "live");
+        Ok(())
     }
 
     /// An instance ended that should have gone on: its row says so, its log is read to the end, its container goes.
