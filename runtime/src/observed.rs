@@ -80,6 +80,14 @@ impl ContainerState {
         matches!(self, Self::Running)
     }
 
+    /// When it ended, if it did and that is known.
+    pub const fn finished_at(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Exited { finished_at, .. } => finished_at,
+            _ => None,
+        }
+    }
+
     /// How it ended, if it did.
     pub const fn exit(self) -> Option<Exit> {
         match self {

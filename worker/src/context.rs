@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use chrono::Utc;
 use ipnet::Ipv4Net;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -12,7 +13,8 @@ use windlass_source::Repositories;
 use windlass_store::{Event, Store, WorkerId};
 
 use crate::{
-    DiskLimits, Edge, claim, converge::Converger, liveness, logs::LogCollector, routes::RoutePublisher, sweep, watch,
+    DiskLimits, Edge, claim, converge::Converger, liveness, logs::LogCollector, outage::Outage, routes::RoutePublisher,
+    sweep, watch,
 };
 
 /// What an operator sets.
@@ -95,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) routes: RoutePublisher,
     pub(crate) logs: LogCollector,
     pub(crate) converger: Converger,
+    pub(crate) outage: Outage,
     /// Wakes the claiming loop.
     pub(crate) work_waits: Notify,
     pub(crate) shutdown: CancellationToken,
@@ -109,6 +112,7 @@ impl Worker {
             routes: RoutePublisher::new(parts.store.clone(), parts.edge.clone(), parts.config.clone()),
             logs: LogCollector::new(parts.store.clone(), parts.runtime.clone()),
             converger: Converger::default(),
+            outage: Outage::default(),
             store: parts.store,
             runtime: parts.runtime,
             builder: parts.builder,
@@ -192,6 +196,7 @@ async fn watch_runtime(shared: Arc<Shared>) {
         match shared.runtime.events().await {
             Ok(mut events) => {
                 pause = RECONNECT;
+                shared.outage.ends(Utc::now());
                 shared.converger.wake_all();
                 while let Some(Ok(event)) =
                     tokio::select! { () = shared.shutdown.cancelled() => None, event = events.next() => event }
@@ -206,6 +211,7 @@ async fn watch_runtime(shared: Arc<Shared>) {
                 pause = (pause * 2).min(Duration::from_millis(800));
             }
         }
+        shared.outage.begins(Utc::now());
         tokio::select! {
             () = shared.shutdown.cancelled() => {}
             () = tokio::time::sleep(pause) => {}

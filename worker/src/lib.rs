@@ -16,6 +16,7 @@ mod edge;
 mod liveness;
 mod logs;
 mod network;
+mod outage;
 mod routes;
 mod sweep;
 mod watch;

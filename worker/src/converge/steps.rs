@@ -246,7 +246,10 @@ impl Round<'_> {
         let row = self.row(instance)?;
         let seen = self.seen.containers.get(&instance);
         let exit = seen.and_then(|seen| seen.state.exit());
+        let with_docker = seen.and_then(|seen| seen.state.finished_at());
+        let with_docker = with_docker.is_some_and(|at| self.shared.outage.explains(at));
         let reason = match (exit, seen) {
+            (Some(_), _) if with_docker => "Docker was restarted".to_owned(),
             (Some(exit), _) if exit.oom_killed => "out of memory".to_owned(),
             (Some(exit), _) => format!("exited with code {}", exit.code),
             (None, _) if row.state == InstanceState::Unhealthy => "no longer passed its health check".to_owned(),
@@ -258,7 +261,13 @@ impl Round<'_> {
             exit_code: exit.map(|exit| exit.code),
             reason: Some(reason),
         };
-        if !self.set(instance, InstanceState::Crashed, end).await? {
+        // What Docker ended is no crash of the app: nobody waits longer for it, and no release is judged by it.
+        let state = if with_docker {
+            InstanceState::Stopped
+        } else {
+            InstanceState::Crashed
+        };
+        if !self.set(instance, state, end).await? {
             return Ok(());
         }
         if row.process.is_web() {

@@ -1,0 +1,75 @@
+//! When the container runtime was away: what ended with it did not end by itself, and is nobody's crash.
+
+use std::sync::Mutex;
+
+use chrono::{DateTime, Duration, Utc};
+
+/// The last outage of the runtime that this worker saw.
+#[derive(Debug, Default)]
+pub(crate) struct Outage(Mutex<Option<Span>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    since: DateTime<Utc>,
+    /// None: it goes on.
+    until: Option<DateTime<Utc>>,
+}
+
+/// The runtime writes an end down by its own clock, and a little after it has happened.
+const INEXACT: Duration = Duration::seconds(1);
+
+impl Outage {
+    /// The runtime does not answer any more.
+    pub(crate) fn begins(&self, now: DateTime<Utc>) {
+        let mut span = self.lock();
+        if span.is_none_or(|span| span.until.is_some()) {
+            *span = Some(Span {
+                since: now,
+                until: None,
+            });
+        }
+    }
+
+    /// The runtime answers.
+    pub(crate) fn ends(&self, now: DateTime<Utc>) {
+        if let Some(span) = self.lock().as_mut() {
+            span.until.get_or_insert(now);
+        }
+    }
+
+    /// Whether a container that ended then was ended by the outage.
+    pub(crate) fn explains(&self, ended: DateTime<Utc>) -> bool {
+        self.lock().is_some_and(|span| {
+            ended >= span.since - INEXACT && span.until.is_none_or(|until| ended <= until + INEXACT)
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Span>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_while_the_runtime_was_away_did_not_end_by_itself() {
+        let (outage, start) = (Outage::default(), Utc::now());
+        let at = |seconds| start + Duration::seconds(seconds);
+        assert!(!outage.explains(start), "there was no outage");
+        outage.begins(at(10));
+        // It is tried again and again.
+        outage.begins(at(12));
+        assert!(outage.explains(at(13)), "it goes on");
+        outage.ends(at(20));
+        outage.ends(at(30));
+        let explained = [8, 10, 20, 25].map(|seconds| outage.explains(at(seconds)));
+        assert_eq!(explained, [false, true, true, false]);
+        outage.begins(at(40));
+        assert!(
+            !outage.explains(at(15)) && outage.explains(at(41)),
+            "the last one counts"
+        );
+    }
+}
