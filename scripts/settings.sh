@@ -11,6 +11,13 @@ export SQLX_OFFLINE=true
 say() { printf '==> %s\n' "$*"; }
 fail() { printf '==> %s\n' "$*" >&2; exit 1; }
 
+# Cargo takes what another checkout built in the same folder for this one's, and it would look for its files over there.
+own_build() {
+  [ "$(cat "$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$root" ] || return 0
+  find "$root" -name '*.rs' -not -path '*/target/*' -exec touch {} +
+  printf %s "$root" >"$CARGO_TARGET_DIR/checkout"
+}
+
 # Runs a command as root.
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
