@@ -47,10 +47,10 @@ fn stop_engine(config: &Config, pid: i32) -> anyhow::Result<()> {
 
 fn stop_router(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    println!(
-        "{}",
-        runtime.block_on(end_router(&ControlClient::new(config.router_socket())))?
-    );
+    let said = runtime
+        .block_on(end_router(&ControlClient::new(config.router_socket())))
+        .with_context(|| format!("the router still runs; its log is {}", config.router_log().display()))?;
+    println!("{said}");
     Ok(())
 }
 
@@ -86,7 +86,7 @@ async fn until_gone(client: &ControlClient, patience: Duration) -> anyhow::Resul
     while !client.process().await.is_err_and(|error| error.says_gone()) {
         ensure!(
             tokio::time::Instant::now() < deadline,
-            "the router did not end in time; see its log"
+            "it did not end in time; try again, or end its process"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
