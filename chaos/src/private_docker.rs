@@ -228,7 +228,8 @@ impl PrivateDocker {
         }
     }
 
-    fn end(&mut self) {
+    /// Ends it in order, as `systemctl restart docker` does: without live-restore it stops its containers first.
+    pub fn end(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         if let Some(pid) = Pid::from_raw(process.id().cast_signed()) {
             let _ = kill_process(pid, Signal::TERM);

@@ -48,8 +48,10 @@ pub struct Limits {
     pub keep_alive_grace: Duration,
     /// How long a body may stand still, in either direction. Upgraded connections have no such limit.
     pub body_idle: Duration,
-    /// For connecting to an instance.
+    /// For connecting to an instance while another one can be tried.
     pub connect: Duration,
+    /// For connecting to the last instance that can be tried; then 504.
+    pub connect_last: Duration,
     /// From the end of the request to the head of the response; then 504.
     pub response_header: Duration,
     /// How long [`crate::run`] waits for requests in flight after it was told to stop.
@@ -76,6 +78,7 @@ impl Default for Limits {
             keep_alive_grace: Duration::from_secs(5),
             body_idle: Duration::from_secs(60),
             connect: Duration::from_secs(2),
+            connect_last: Duration::from_secs(8),
             response_header: Duration::from_secs(60),
             drain: Duration::from_secs(30),
             max_header_bytes: 64 * 1024,

@@ -10,6 +10,7 @@ use sqlx::{
     postgres::{PgListener, PgPoolOptions},
 };
 use tokio::{sync::broadcast, time::timeout};
+use uuid::Uuid;
 use windlass_domain::{AppId, DeploymentId};
 
 use crate::Store;
@@ -44,12 +45,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// Ids are bare UUIDs, as Postgres writes them: a statement that is on the way from healthy to routed tells of what it did by
+    /// itself, which saves the way there and back.
     fn payload(self) -> String {
         match self {
-            Self::Deployment { app, deployment } => format!("deployment {app} {deployment}"),
-            Self::DeploymentLog(deployment) => format!("log {deployment}"),
-            Self::App(app) => format!("app {app}"),
-            Self::RunLog(app) => format!("runlog {app}"),
+            Self::Deployment { app, deployment } => format!("deployment {} {}", app.uuid(), deployment.uuid()),
+            Self::DeploymentLog(deployment) => format!("log {}", deployment.uuid()),
+            Self::App(app) => format!("app {}", app.uuid()),
+            Self::RunLog(app) => format!("runlog {}", app.uuid()),
             Self::Resync => "resync".to_owned(),
         }
     }
@@ -57,15 +60,15 @@ impl Event {
     /// Reads a payload; what cannot be read (a newer Windlass sent it) is a reason to look at everything.
     fn from_payload(payload: &str) -> Self {
         let words: Vec<&str> = payload.split(' ').collect();
+        let app = |id| Uuid::parse_str(id).map(AppId::from_uuid);
+        let deployment = |id| Uuid::parse_str(id).map(DeploymentId::from_uuid);
         let read = match words[..] {
-            ["deployment", app, deployment] => app.parse().and_then(|app| {
-                deployment
-                    .parse()
-                    .map(|deployment| Self::Deployment { app, deployment })
-            }),
-            ["log", deployment] => deployment.parse().map(Self::DeploymentLog),
-            ["app", app] => app.parse().map(Self::App),
-            ["runlog", app] => app.parse().map(Self::RunLog),
+            ["deployment", of, id] => {
+                app(of).and_then(|app| deployment(id).map(|deployment| Self::Deployment { app, deployment }))
+            }
+            ["log", id] => deployment(id).map(Self::DeploymentLog),
+            ["app", id] => app(id).map(Self::App),
+            ["runlog", id] => app(id).map(Self::RunLog),
             _ => Ok(Self::Resync),
         };
         read.unwrap_or(Self::Resync)

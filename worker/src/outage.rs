@@ -18,6 +18,9 @@ struct Span {
 /// The runtime writes an end down by its own clock, and a little after it has happened.
 const INEXACT: Duration = Duration::seconds(1);
 
+/// By then what an outage ended runs again, and the answers that it cost are no longer counted: an instance takes its counts with it.
+const AFTERMATH: Duration = Duration::seconds(15);
+
 impl Outage {
     /// The runtime does not answer any more.
     pub(crate) fn begins(&self, now: DateTime<Utc>) {
@@ -44,6 +47,12 @@ impl Outage {
         })
     }
 
+    /// Whether the runtime is away, or was until a moment ago: what it ended is not replaced yet.
+    pub(crate) fn is_felt(&self, now: DateTime<Utc>) -> bool {
+        self.lock()
+            .is_some_and(|span| span.until.is_none_or(|until| now <= until + AFTERMATH))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Span>> {
         self.0.lock().expect("no holder of this lock panics")
     }
@@ -57,13 +66,15 @@ mod tests {
     fn what_ended_while_the_runtime_was_away_did_not_end_by_itself() {
         let (outage, start) = (Outage::default(), Utc::now());
         let at = |seconds| start + Duration::seconds(seconds);
-        assert!(!outage.explains(start), "there was no outage");
+        assert!(!outage.explains(start) && !outage.is_felt(start), "there was no outage");
         outage.begins(at(10));
         // It is tried again and again.
         outage.begins(at(12));
         assert!(outage.explains(at(13)), "it goes on");
+        assert!(outage.is_felt(at(19)));
         outage.ends(at(20));
         outage.ends(at(30));
+        assert!(outage.is_felt(at(35)) && !outage.is_felt(at(36)));
         let explained = [8, 10, 20, 25].map(|seconds| outage.explains(at(seconds)));
         assert_eq!(explained, [false, true, true, false]);
         outage.begins(at(40));

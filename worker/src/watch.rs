@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use chrono::Utc;
 use windlass_domain::{InstanceId, Record};
 use windlass_store::WatchedRelease;
 
@@ -31,8 +32,12 @@ async fn judge_all(shared: &Shared) -> anyhow::Result<()> {
     if watched.is_empty() {
         return Ok(());
     }
-    // An edge that cannot say leaves the crashes to judge by.
-    let traffic = shared.edge.traffic().await.unwrap_or_default().unwrap_or_default();
+    // An edge that cannot say leaves the crashes to judge by. What visitors are told while Docker is away says nothing of a release.
+    let traffic = if shared.outage.is_felt(Utc::now()) {
+        HashMap::new()
+    } else {
+        shared.edge.traffic().await.unwrap_or_default().unwrap_or_default()
+    };
     for release in &watched {
         let Some(reason) = release.watch.verdict(record(release, &traffic)) else {
             continue;

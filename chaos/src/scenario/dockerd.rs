@@ -1,4 +1,4 @@
-//! dockerd killed with SIGKILL before and after each call of a deployment, without and with live-restore.
+//! dockerd killed with SIGKILL before and after each call of a deployment, and restarted in order, without and with live-restore.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ use crate::{
     stage::{PATIENCE, Setup, Stage},
     world::gap_probe,
 };
+
+/// How often Docker is restarted in order after it was killed.
+const ORDERLY: u64 = 2;
 
 /// Containers end with their daemon.
 pub async fn without_live_restore(run: &Run) -> Tally {
@@ -75,9 +78,14 @@ async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
         }
         trial(&mut stage, &mut docker, &mut tally, (point, side)).await;
     }
+    let tried = tally.trials;
+    for n in 0..ORDERLY.min(tried) {
+        restarted(&mut stage, &mut docker, &mut tally, n).await;
+    }
+    no_crash(&stage, &mut tally, "alone").await;
     tally.notes.push(format!(
-        "{} of {all} boundaries of Docker's calls in a deployment tried",
-        tally.trials
+        "{tried} of {all} boundaries of Docker's calls in a deployment tried; restarted in order {} times",
+        tally.trials - tried
     ));
     let traffic = stage.close().await;
     tally.visited(&traffic, live_restore);
@@ -109,6 +117,30 @@ async fn trial(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally,
     tell(tally, &format!("{name}: sprung {}", sprung.is_some()));
     heal(stage, tally, &name, fault).await;
     tally.tried(&name, sprung.is_some());
+}
+
+/// Nothing is under way, and somebody restarts Docker as its documentation says.
+async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally, n: u64) {
+    let (name, fault) = (format!("dockerd restarted in order, {n}"), Moment::now());
+    tokio::task::block_in_place(|| docker.end());
+    if let Err(error) = docker.start_again().await {
+        tally.broke(&name, [Violation::new("dockerd", format!("{error:#}"))]);
+    }
+    all_serve(stage, tally, &name).await;
+    heal(stage, tally, &name, fault).await;
+    tally.tried(&name, true);
+}
+
+/// What ended with Docker is not held against the app.
+async fn no_crash(stage: &Stage, tally: &mut Tally, app: &str) {
+    let sql = format!(
+        "select i.reason from instances i join apps a on a.id = i.app_id where a.name = '{app}' and i.state = 'crashed'"
+    );
+    let crashed = stage.engine.try_database(&sql).await;
+    if crashed.as_deref() != Ok("") {
+        let text = format!("crashes of `{app}`, which never crashed: {crashed:?}");
+        tally.broke("dockerd", [Violation::new("I4", text)]);
+    }
 }
 
 /// Waits until every app serves, from the moment in which Docker's API is back.

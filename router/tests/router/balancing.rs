@@ -4,6 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use http::{Response, StatusCode};
@@ -12,6 +13,8 @@ use tokio::{
     net::TcpStream,
     sync::Semaphore,
 };
+
+use windlass_router::Limits;
 
 use crate::support::{App, Client, Router, full, read_until, request, route, wait_until};
 
@@ -43,6 +46,44 @@ async fn a_refusing_instance_costs_no_request_and_is_left_alone_for_a_while() {
     }
     let ejected = router.control.status().await.unwrap().ejected;
     assert_eq!(ejected.iter().map(|e| e.instance).collect::<Vec<_>>(), [dead.instance]);
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_whose_queue_is_full_is_waited_for_only_when_there_is_no_other() {
+    let limits = |last| Limits {
+        connect: Duration::from_millis(100),
+        connect_last: Duration::from_millis(last),
+        keep_alive_grace: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let ((busy, serve), live) = (App::silent("busy").await, App::named("live").await);
+    let router = Router::start_with(limits(8_000)).await;
+    router.apply(vec![route("shop.test", "/", &[&busy, &live])]).await;
+    for method in ["GET", "POST", "GET", "POST"] {
+        let reply = router.send(request(method, "shop.test", "/")).await;
+        assert_eq!((reply.status, reply.body.as_str()), (StatusCode::OK, "live"));
+    }
+    router.apply(vec![route("shop.test", "/", &[&busy])]).await;
+    let asked = router.send(request("POST", "shop.test", "/"));
+    let served = async {
+        wait_until("the request is on its way", || async {
+            router.in_flight(&busy).await == 1
+        })
+        .await;
+        // Only then, and the kernel's next attempt to connect is the one after a second.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        serve.send(()).unwrap();
+    };
+    let (reply, ()) = tokio::join!(asked, served);
+    assert_eq!((reply.status, reply.body.as_str()), (StatusCode::OK, "busy"));
+    router.stop().await;
+
+    let (busy, _serve) = App::silent("busy").await;
+    let router = Router::start_with(limits(200)).await;
+    router.apply(vec![route("shop.test", "/", &[&busy])]).await;
+    let reply = router.get("shop.test", "/").await;
+    assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
     router.stop().await;
 }
 

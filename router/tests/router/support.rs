@@ -290,6 +290,51 @@ impl App {
         }
     }
 
+    /// An instance whose queue of connections is full, so that it is silent to new ones, until it is told to serve: then it answers
+    /// with its name.
+    pub async fn silent(name: &'static str) -> (Self, oneshot::Sender<()>) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(connection) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            queue.push(connection.unwrap());
+        }
+        let (serve, told) = oneshot::channel();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let accepting = tokio::spawn(async move {
+            // Not told: it is silent to its end.
+            if told.await.is_err() {
+                return std::future::pending().await;
+            }
+            drop(queue);
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, SeqCst);
+                tokio::spawn(async move {
+                    let mut asked = Vec::new();
+                    while !asked.ends_with(b"\r\n\r\n") {
+                        // Those that filled the queue ask for nothing.
+                        if stream.read_buf(&mut asked).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", name.len());
+                    let _ = stream.write_all((head + name).as_bytes()).await;
+                });
+            }
+        });
+        let app = Self {
+            instance: InstanceId::generate(),
+            address,
+            connections,
+            accepting,
+        };
+        (app, serve)
+    }
+
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }

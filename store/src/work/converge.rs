@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
-use windlass_domain::{AppId, DeploymentId, Failure, InstanceId, Step};
+use windlass_domain::{AppId, DeploymentId, Failure, Step};
 
 use super::{
     lease::in_time,
@@ -243,23 +243,6 @@ pub(super) async fn holds_app(
     .fetch_optional(connection)
     .await?;
     Ok(row.is_some())
-}
-
-/// The app of an instance, if a worker holds it, as [`holds_app`] has it.
-pub(super) async fn holds_app_of(
-    connection: &mut PgConnection,
-    instance: InstanceId,
-    worker: WorkerId,
-) -> Result<Option<AppId>, sqlx::Error> {
-    let app = sqlx::query_scalar!(
-        "select s.app_id from app_states s join instances i on i.app_id = s.app_id
-         where i.id = $1 and s.lease_holder = $2 and s.lease_until > now() for no key update of s",
-        instance.uuid(),
-        worker.0
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(app.map(AppId::from_uuid))
 }
 
 /// The step by which the release before the live one goes, while it does.

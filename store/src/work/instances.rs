@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use windlass_domain::{AppId, AppName, AppSettings, InstanceId, InstanceState, ProcessType, Upstream};
 
 use super::{
-    converge::{holds_app, holds_app_of},
+    converge::holds_app,
     types::{CheckedInstance, InstanceEnd, NewInstance, WorkerId},
 };
 use crate::{
@@ -58,17 +58,18 @@ impl Store {
     /// Lets an instance of a candidate have requests before its release is live. False: it is not healthy, or this worker no longer
     /// holds the app.
     pub async fn admit_instance(&self, worker: WorkerId, instance: InstanceId) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        if holds_app_of(&mut tx, instance, worker).await?.is_none() {
-            return Ok(false);
-        }
+        // One statement: requests wait for it. The app stays held until it ends.
         let done = sqlx::query!(
-            "update instances set admitted = true where id = $1 and state = 'healthy'",
-            instance.uuid()
+            "with held as (
+                 select s.app_id from app_states s join instances i on i.app_id = s.app_id
+                 where i.id = $1 and s.lease_holder = $2 and s.lease_until > now() for no key update of s)
+             update instances set admitted = true
+             from held where id = $1 and state = 'healthy'",
+            instance.uuid(),
+            worker.0
         )
-        .execute(&mut *tx)
+        .execute(self.pool())
         .await?;
-        tx.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -99,33 +100,33 @@ impl Store {
         state: InstanceState,
         end: InstanceEnd,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let Some(app) = holds_app_of(&mut tx, instance, worker).await? else {
-            return Ok(false);
-        };
+        // One statement: requests wait for it. The app stays held until it ends.
         let done = sqlx::query!(
-            "update instances
-             set state = $2,
-                 exit_code = coalesce($3, exit_code),
-                 reason = coalesce($4, reason),
-                 healthy_at = case when $2 = 'healthy' then coalesce(healthy_at, now()) else healthy_at end,
-                 draining_at = case when $2 = 'draining' then now() else draining_at end,
-                 finished_at = case when $2 in ('crashed', 'stopped') then now() end
-             where id = $1 and state <> $2 and state not in ('crashed', 'stopped')
-               and (state <> 'draining' or $2 in ('crashed', 'stopped'))",
+            "with held as (
+                 select s.app_id from app_states s join instances i on i.app_id = s.app_id
+                 where i.id = $1 and s.lease_holder = $5 and s.lease_until > now() for no key update of s),
+             moved as (
+                 update instances i
+                 set state = $2,
+                     exit_code = coalesce($3, exit_code),
+                     reason = coalesce($4, reason),
+                     healthy_at = case when $2 = 'healthy' then coalesce(healthy_at, now()) else healthy_at end,
+                     draining_at = case when $2 = 'draining' then now() else draining_at end,
+                     finished_at = case when $2 in ('crashed', 'stopped') then now() end
+                 from held
+                 where id = $1 and state <> $2 and state not in ('crashed', 'stopped')
+                   and (state <> 'draining' or $2 in ('crashed', 'stopped'))
+                 returning i.app_id)
+             select pg_notify('windlass', 'app ' || app_id) from moved",
             instance.uuid(),
             state.as_str(),
             end.exit_code,
-            end.reason.as_deref().map(storable)
+            end.reason.as_deref().map(storable),
+            worker.0
         )
-        .execute(&mut *tx)
+        .fetch_optional(self.pool())
         .await?;
-        let moved = done.rows_affected() == 1;
-        if moved {
-            notify(&mut tx, Event::App(app)).await?;
-        }
-        tx.commit().await?;
-        Ok(moved)
+        Ok(done.is_some())
     }
 
     /// Records that a healthy instance is so no longer. Whoever checks it may say so, whether it holds the app or not: what

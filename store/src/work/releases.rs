@@ -1,6 +1,6 @@
 //! Releases come into being here: the next version of the app, once per deployment.
 
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 use windlass_domain::{AppId, DeploymentId, Failure, ReleaseId};
 
 use super::{
@@ -82,40 +82,55 @@ impl Store {
     /// Makes the candidate live; from here on the release before it departs. False: it is no longer the candidate, it was found
     /// unfit, or this worker no longer holds the app.
     pub async fn promote(&self, worker: WorkerId, app: AppId, release: ReleaseId) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        if !holds_app(&mut tx, app, worker).await? {
-            return Ok(false);
-        }
-        let deployment = sqlx::query_scalar!(
-            // The release to go back to is one that got through its own watch window, or had no trouble in it so far, and
-            // was not judged to be bad.
-            r#"update app_states s
-             set live_release_id = $2, candidate_release_id = null, live_since = now(),
-                 previous_release_id = case
-                     when previous_release_id is not null and watched_release_id = live_release_id
-                     then previous_release_id
-                     when previous_release_id is null or live_since is null
-                       or s.watched_release_id is distinct from s.live_release_id
-                          and (live_since <= now() - make_interval(secs => coalesce(
-                                   (select (r.settings->'watch'->>'seconds')::int from releases r
-                                    where r.id = s.live_release_id), 60))
-                               or not exists (select from instances i
-                                              where i.release_id = s.live_release_id and i.state = 'crashed'
-                                                and i.finished_at >= s.live_since))
-                     then live_release_id else previous_release_id end
-             where app_id = $1 and candidate_release_id = $2 and candidate_failure is null
-             returning (select deployment_id from releases where id = $2) as "deployment!""#,
+        let done = sqlx::query!(
+            // One statement: requests wait for it. The release to go back to is one that got through its own watch window, or had
+            // no trouble in it so far, and was not judged to be bad.
+            //
+            // From here on only instances of the live release have requests: this one's do for that reason, and what of a release
+            // that failed half way served until now goes with the release before (`withdrawn`). The instances of other releases
+            // now drain and then go: steps of the deployment that made this one live, though it succeeds before (`begun`). What
+            // of earlier releases is still on its way out goes on as part of it (`abandoned`).
+            "with promoted as (
+                 update app_states s
+                 set live_release_id = $2, candidate_release_id = null, live_since = now(),
+                     previous_release_id = case
+                         when previous_release_id is not null and watched_release_id = live_release_id
+                         then previous_release_id
+                         when previous_release_id is null or live_since is null
+                           or s.watched_release_id is distinct from s.live_release_id
+                              and (live_since <= now() - make_interval(secs => coalesce(
+                                       (select (r.settings->'watch'->>'seconds')::int from releases r
+                                        where r.id = s.live_release_id), 60))
+                                   or not exists (select from instances i
+                                                  where i.release_id = s.live_release_id and i.state = 'crashed'
+                                                    and i.finished_at >= s.live_since))
+                         then live_release_id else previous_release_id end
+                 where app_id = $1 and candidate_release_id = $2 and candidate_failure is null
+                   and lease_holder = $3 and lease_until > now()
+                 returning s.app_id),
+             withdrawn as (
+                 update instances i set admitted = false from promoted p where i.app_id = p.app_id and i.admitted),
+             abandoned as (
+                 update deployment_steps t set finished_at = now(), outcome = 'abandoned'
+                 from promoted p join deployments d on d.app_id = p.app_id
+                 where t.deployment_id = d.id and t.step in ('drain', 'retire') and t.finished_at is null),
+             begun as (
+                 insert into deployment_steps (deployment_id, team_id, step, attempt)
+                 select d.id, d.team_id, 'drain', d.attempt
+                 from promoted p join releases r on r.id = $2 join deployments d on d.id = r.deployment_id
+                 where exists (select from instances i where i.app_id = p.app_id and i.release_id <> $2
+                               and i.state in ('starting', 'healthy', 'unhealthy', 'draining'))
+                 on conflict do nothing)
+             select pg_notify('windlass', 'app ' || p.app_id) as app,
+                    pg_notify('windlass', 'deployment ' || p.app_id || ' ' || r.deployment_id) as deployment
+             from promoted p join releases r on r.id = $2",
             app.uuid(),
-            release.uuid()
+            release.uuid(),
+            worker.0
         )
-        .fetch_optional(&mut *tx)
+        .fetch_optional(self.pool())
         .await?;
-        let Some(deployment) = deployment else {
-            return Ok(false);
-        };
-        withdraw_admissions(&mut tx, app).await?;
-        begin_departure(&mut tx, app, release).await?;
-        tell_of_candidate(tx, app, deployment).await
+        Ok(done.is_some())
     }
 
     /// Records why the candidate cannot become live. False: it is no longer the candidate, that is known already, or this worker no
@@ -140,61 +155,12 @@ impl Store {
         )
         .fetch_optional(&mut *tx)
         .await?;
-        match deployment {
-            Some(deployment) => tell_of_candidate(tx, app, deployment).await,
-            None => Ok(false),
-        }
+        let Some(deployment) = deployment.map(DeploymentId::from_uuid) else {
+            return Ok(false);
+        };
+        notify(&mut tx, Event::App(app)).await?;
+        notify(&mut tx, Event::Deployment { app, deployment }).await?;
+        tx.commit().await?;
+        Ok(true)
     }
-}
-
-/// Wakes those who wait for the fate of a candidate, and commits.
-async fn tell_of_candidate(
-    mut tx: sqlx::Transaction<'static, sqlx::Postgres>,
-    app: AppId,
-    deployment: uuid::Uuid,
-) -> Result<bool, StoreError> {
-    let deployment = DeploymentId::from_uuid(deployment);
-    notify(&mut tx, Event::App(app)).await?;
-    notify(&mut tx, Event::Deployment { app, deployment }).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-/// From here on only instances of the live release have requests: this one's do for that reason, and what of a release that failed
-/// half way served until now goes with the release before.
-async fn withdraw_admissions(connection: &mut PgConnection, app: AppId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update instances set admitted = false where app_id = $1 and admitted",
-        app.uuid()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// The instances of other releases now drain and then go: steps of the deployment that made this one live, though it succeeds before.
-/// What of earlier releases is still on its way out goes on as part of it.
-async fn begin_departure(connection: &mut PgConnection, app: AppId, release: ReleaseId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update deployment_steps t set finished_at = now(), outcome = 'abandoned'
-         from deployments d
-         where d.id = t.deployment_id and d.app_id = $1 and t.step in ('drain', 'retire') and t.finished_at is null",
-        app.uuid()
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!(
-        "insert into deployment_steps (deployment_id, team_id, step, attempt)
-         select d.id, d.team_id, 'drain', d.attempt
-         from releases r join deployments d on d.id = r.deployment_id
-         where r.id = $2
-           and exists (select from instances i where i.app_id = $1 and i.release_id <> $2
-                       and i.state in ('starting', 'healthy', 'unhealthy', 'draining'))
-         on conflict do nothing",
-        app.uuid(),
-        release.uuid()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

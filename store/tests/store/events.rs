@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use tokio::{sync::oneshot, time::timeout};
-use windlass_store::{Event, StoreError};
+use windlass_domain::{InstanceId, InstanceState, ProcessType};
+use windlass_store::{Event, InstanceEnd, NewInstance, StoreError};
 
 use crate::support::{expect_event, with_db};
 
@@ -21,6 +22,35 @@ async fn a_notification_wakes_a_receiver_and_a_lost_connection_makes_it_look_at_
         expect_event(&mut events, Event::Deployment { app: app.id, deployment }).await;
         db.store.append_deployment_log(deployment, &[]).await.unwrap();
         expect_event(&mut events, Event::DeploymentLog(deployment)).await;
+
+        // What is on the way to being routed tells of itself, and nothing else comes in between.
+        let claim = db.claim().await.unwrap();
+        let release = db.build(&claim).await;
+        let candidate = db.store.set_candidate(deployment, claim.attempt, release.id);
+        assert!(candidate.await.unwrap());
+        let web = NewInstance {
+            id: InstanceId::generate(),
+            app: app.id,
+            release: release.id,
+            process: ProcessType::web(),
+            n: 1,
+            restart_seq: 0,
+        };
+        let row = db.start(web).await;
+        db.store.append_deployment_log(deployment, &[]).await.unwrap();
+        expect_event(&mut events, Event::DeploymentLog(deployment)).await;
+        let (healthy, end) = (InstanceState::Healthy, InstanceEnd::default());
+        let moved = db.store.set_instance_state(db.keeper, row.id, healthy, end);
+        assert!(moved.await.unwrap());
+        assert!(db.store.promote(db.keeper, app.id, release.id).await.unwrap());
+        for wanted in [
+            Event::App(app.id),
+            Event::App(app.id),
+            Event::Deployment { app: app.id, deployment },
+        ] {
+            let event = timeout(Duration::from_secs(5), events.recv()).await;
+            assert_eq!(event.unwrap().unwrap(), wanted);
+        }
 
         sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%'")
             .execute(&db.raw)
