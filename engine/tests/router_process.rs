@@ -321,9 +321,19 @@ async fn ask_and_wait(address: SocketAddr) -> String {
     answer
 }
 
-fn stop_process(pid: u32) {
-    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
+/// Returns when all its threads stand still: on a busy machine one of them may go on for a while, and take a connection with it.
+async fn stop_process(pid: u32) {
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), Signal::STOP).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let mut states = threads.map(|thread| fs::read_to_string(thread.path().join("stat")).unwrap_or_default());
+        if states.all(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{pid} does not stop");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// A process that ended and that nobody has waited for is still listed.
@@ -356,7 +366,7 @@ async fn a_router_that_hangs_is_replaced_and_refuses_nobody_meanwhile() {
         .unwrap()
         .unwrap();
 
-    stop_process(first.pid);
+    stop_process(first.pid).await;
     let asked = Instant::now();
     let answered = tokio::time::timeout(NOTICED_WITHIN, ask_and_wait(old.address)).await;
 
@@ -373,7 +383,7 @@ async fn a_router_that_hangs_is_replaced_and_refuses_nobody_meanwhile() {
     // Nobody looks after it now: the next engine finds a router that cannot hand its socket over.
     engine.0.kill().unwrap();
     engine.0.wait().unwrap();
-    stop_process(second.pid);
+    stop_process(second.pid).await;
     let mut engine = Engine::start("api,worker,router", temp.path(), &old.address.to_string());
     let third = answer(temp.path(), &mut engine, |_| true).await;
     assert_ne!(third.pid, second.pid);
@@ -381,7 +391,7 @@ async fn a_router_that_hangs_is_replaced_and_refuses_nobody_meanwhile() {
     assert!(ask_and_wait(old.address).await.starts_with("HTTP/1.1 200"));
     assert!(engine.terminate() < Duration::from_secs(10));
 
-    stop_process(third.pid);
+    stop_process(third.pid).await;
     let said = stop_all(temp.path());
     assert!(said.contains("The router did not answer any more"), "{said}");
     until_it_is_gone(third.pid).await;
