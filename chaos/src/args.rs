@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long, env = "ROUNDS", default_value_t = 30)]
     pub rounds: u64,
     /// How long each scenario may begin new trials, in minutes.
-    #[arg(long, env = "MINUTES", default_value_t = 4)]
+    #[arg(long, env = "MINUTES", default_value_t = 1)]
     pub minutes: u64,
     /// Only scenarios whose name holds this word; may be given more than once.
     #[arg(long, env = "SCENARIO", value_delimiter = ',')]

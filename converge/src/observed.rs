@@ -42,7 +42,7 @@ pub struct Instance {
 /// What the runtime says of an instance's container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
-    /// There is none (never made, or removed by somebody).
+    /// There is none (never made, or removed by somebody), or it ended together with the runtime: nothing that the app did.
     Missing,
     /// It is there and runs, or is about to.
     Running,

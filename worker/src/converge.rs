@@ -227,7 +227,7 @@ async fn route_healthy(shared: &Arc<Shared>, work: &AppWork, seen: &look::Look) 
 }
 
 fn plan(shared: &Shared, work: &AppWork, seen: &look::Look, now: DateTime<Utc>) -> Plan {
-    let mut plan = windlass_converge::plan(&look::desired(work), &seen.observed(work), now);
+    let mut plan = windlass_converge::plan(&look::desired(work), &seen.observed(work, &shared.outage), now);
     plan.steps
         .retain(|step| !matches!(step, Step::Stop(id) if shared.converger.is_stopping(*id)));
     plan

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use chrono::{DateTime, Duration, Utc};
+use windlass_runtime::ContainerState;
 
 /// The last outage of the runtime that this worker saw.
 #[derive(Debug, Default)]
@@ -40,8 +41,13 @@ impl Outage {
         }
     }
 
-    /// Whether a container that ended then was ended by the outage.
-    pub(crate) fn explains(&self, ended: DateTime<Utc>) -> bool {
+    /// Whether a container is one that the outage ended. What ran out of memory did so by itself, whatever else went on.
+    pub(crate) fn ended(&self, state: ContainerState) -> bool {
+        let by_itself = state.exit().is_none_or(|exit| exit.oom_killed);
+        !by_itself && state.finished_at().is_some_and(|at| self.explains(at))
+    }
+
+    fn explains(&self, ended: DateTime<Utc>) -> bool {
         self.lock().is_some_and(|span| {
             ended >= span.since - INEXACT && span.until.is_none_or(|until| ended <= until + INEXACT)
         })
@@ -60,6 +66,8 @@ impl Outage {
 
 #[cfg(test)]
 mod tests {
+    use windlass_runtime::Exit;
+
     use super::*;
 
     #[test]
@@ -77,6 +85,13 @@ mod tests {
         assert!(outage.is_felt(at(35)) && !outage.is_felt(at(36)));
         let explained = [8, 10, 20, 25].map(|seconds| outage.explains(at(seconds)));
         assert_eq!(explained, [false, true, true, false]);
+        let exited = |code, oom_killed| ContainerState::Exited {
+            exit: Exit { code, oom_killed },
+            finished_at: Some(at(15)),
+        };
+        assert!(outage.ended(exited(137, false)) && outage.ended(exited(0, false)));
+        assert!(!outage.ended(exited(137, true)), "that was its own doing");
+        assert!(!outage.ended(ContainerState::Running) && !outage.ended(ContainerState::Dead));
         outage.begins(at(40));
         assert!(
             !outage.explains(at(15)) && outage.explains(at(41)),

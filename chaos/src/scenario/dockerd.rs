@@ -11,15 +11,14 @@ use super::{
 };
 use crate::{
     check::Violation,
+    history::Ask,
     point::{Action, Point, Side, Trap},
     private_docker::PrivateDocker,
     report::Tally,
+    site::Manner,
     stage::{PATIENCE, Setup, Stage},
-    world::gap_probe,
+    world::{Rows, gap_probe},
 };
-
-/// How often Docker is restarted in order after it was killed.
-const ORDERLY: u64 = 2;
 
 /// Containers end with their daemon.
 pub async fn without_live_restore(run: &Run) -> Tally {
@@ -79,8 +78,8 @@ async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
         trial(&mut stage, &mut docker, &mut tally, (point, side)).await;
     }
     let tried = tally.trials;
-    for n in 0..ORDERLY.min(tried) {
-        restarted(&mut stage, &mut docker, &mut tally, n).await;
+    for deploying in [false, true] {
+        restarted(&mut stage, &mut docker, &mut tally, deploying).await;
     }
     no_crash(&stage, &mut tally, "alone").await;
     tally.notes.push(format!(
@@ -119,9 +118,18 @@ async fn trial(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally,
     tally.tried(&name, sprung.is_some());
 }
 
-/// Nothing is under way, and somebody restarts Docker as its documentation says.
-async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally, n: u64) {
-    let (name, fault) = (format!("dockerd restarted in order, {n}"), Moment::now());
+/// Somebody restarts Docker as its documentation says: when nothing is under way, and while a deployment waits for its new instance,
+/// which is not to blame for its end.
+async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally, deploying: bool) {
+    let name = format!("dockerd restarted in order, a release starting: {deploying}");
+    if deploying {
+        let commit = stage.sites[0].bring(Manner(&["--slow-start", "3"])).await;
+        stage.sites[0].ask(Ask::Deploy { commit }).await;
+        if !starts(stage).await {
+            return tally.tried(&name, false);
+        }
+    }
+    let fault = Moment::now();
     tokio::task::block_in_place(|| docker.end());
     if let Err(error) = docker.start_again().await {
         tally.broke(&name, [Violation::new("dockerd", format!("{error:#}"))]);
@@ -129,6 +137,20 @@ async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Ta
     all_serve(stage, tally, &name).await;
     heal(stage, tally, &name, fault).await;
     tally.tried(&name, true);
+}
+
+/// Waits until an instance has its container and is not healthy yet.
+async fn starts(stage: &Stage) -> bool {
+    let asked = Instant::now();
+    while asked.elapsed() < PATIENCE {
+        let rows = Rows::read(&stage.engine).await.unwrap_or_default();
+        let mut starting = rows.instances.iter().filter(|row| row.state == "starting");
+        if starting.any(|row| row.container.is_some()) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
 }
 
 /// What ended with Docker is not held against the app.

@@ -8,7 +8,7 @@ use windlass_domain::{InstanceId, InstanceState, Step, Strategy};
 use windlass_runtime::{ContainerState, Observed as Seen, Role, Scope};
 use windlass_store::{AppWork, InstanceRow, ReleaseRow};
 
-use crate::{Traffic, context::Shared};
+use crate::{Traffic, context::Shared, outage::Outage};
 
 /// What was seen of an app at one moment.
 pub(super) struct Look {
@@ -20,16 +20,30 @@ pub(super) struct Look {
 
 impl Look {
     /// What was seen, beside what the rows say: that is what a plan is made from.
-    pub(super) fn observed(&self, work: &AppWork) -> Observed {
+    pub(super) fn observed(&self, work: &AppWork, outage: &Outage) -> Observed {
         let in_flight = self.in_flight.as_ref();
         let live = work.instances.iter().filter(|row| row.state.is_live());
         let crashed = work.instances.iter().filter(|row| row.state == InstanceState::Crashed);
         Observed {
             instances: live
-                .map(|row| instance(row, self.containers.get(&row.id), in_flight))
+                .map(|row| {
+                    let seen = self.containers.get(&row.id);
+                    let container = seen.map_or(Container::Missing, |seen| container(seen.state, outage));
+                    instance(row, container, in_flight)
+                })
                 .collect(),
             crashes: crashed.filter_map(crash).collect(),
         }
+    }
+}
+
+fn container(state: ContainerState, outage: &Outage) -> Container {
+    match state {
+        ContainerState::Running | ContainerState::Restarting => Container::Running,
+        state if outage.ended(state) => Container::Missing,
+        ContainerState::Exited { .. } | ContainerState::Dead => Container::Ended,
+        // That is what a killed worker leaves behind.
+        ContainerState::Created => Container::Missing,
     }
 }
 
@@ -145,13 +159,7 @@ async fn remove_unknown(shared: &Shared, work: &AppWork, seen: &Seen) -> anyhow:
     Ok(())
 }
 
-fn instance(row: &InstanceRow, seen: Option<&Seen>, in_flight: Option<&HashMap<InstanceId, Traffic>>) -> Instance {
-    let container = match seen.map(|seen| seen.state) {
-        Some(ContainerState::Running | ContainerState::Restarting) => Container::Running,
-        Some(ContainerState::Exited { .. } | ContainerState::Dead) => Container::Ended,
-        // Created but never started is what a killed worker leaves behind.
-        Some(ContainerState::Created) | None => Container::Missing,
-    };
+fn instance(row: &InstanceRow, container: Container, in_flight: Option<&HashMap<InstanceId, Traffic>>) -> Instance {
     Instance {
         id: row.id,
         release: row.release,

@@ -246,9 +246,7 @@ impl Round<'_> {
         let row = self.row(instance)?;
         let seen = self.seen.containers.get(&instance);
         let exit = seen.and_then(|seen| seen.state.exit());
-        let with_docker = seen.and_then(|seen| seen.state.finished_at());
-        let own_fault = exit.is_some_and(|exit| exit.oom_killed);
-        let with_docker = !own_fault && with_docker.is_some_and(|at| self.shared.outage.explains(at));
+        let with_docker = seen.is_some_and(|seen| self.shared.outage.ended(seen.state));
         let reason = match (exit, seen) {
             (Some(_), _) if with_docker => "Docker was restarted".to_owned(),
             (Some(exit), _) if exit.oom_killed => "out of memory".to_owned(),
