@@ -113,7 +113,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError> {
-        Ok(self.subscribe())
+        self.subscribe().await
     }
 
     async fn images(&self, app: AppId) -> Result<Vec<AppImage>, RuntimeError> {

@@ -15,8 +15,13 @@ use crate::{
 impl DockerRuntime {
     /// The request goes out when the stream is first polled; Docker then replays what happened since this call, so that nothing is
     /// lost in between.
-    pub(crate) fn subscribe(&self) -> BoxStream<'static, Result<RuntimeEvent, RuntimeError>> {
+    pub(crate) async fn subscribe(
+        &self,
+    ) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError> {
         let now = Utc::now();
+        // Nobody would know until then whether anybody is there.
+        let ping = self.docker.ping().await;
+        ping.map_err(|error| runtime_error("answer", error))?;
         let mut filters = filter(&self.engine, None);
         filters.insert("type".to_owned(), vec!["container".to_owned()]);
         filters.insert(
@@ -27,7 +32,8 @@ impl DockerRuntime {
             .since(&format!("{}.{:09}", now.timestamp(), now.timestamp_subsec_nanos()))
             .filters(&filters)
             .build();
-        self.docker
+        let events = self
+            .docker
             .events(Some(options))
             .filter_map(|message| async move {
                 match message {
@@ -35,7 +41,8 @@ impl DockerRuntime {
                     Err(error) => Some(Err(runtime_error("tell what happens", error))),
                 }
             })
-            .boxed()
+            .boxed();
+        Ok(events)
     }
 }
 

@@ -61,7 +61,7 @@ pub trait Runtime: Send + Sync + 'static {
     async fn listening(&self, container: &ContainerId) -> Result<Vec<SocketAddr>, RuntimeError>;
 
     /// What happens to our own containers from now on. Subscribed when this returns. A hint to look, never the truth: events are
-    /// lost while the connection is down.
+    /// lost while the connection is down. Fails when the runtime does not answer.
     async fn events(&self) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError>;
 
     /// The app's images of ours, newest first.

@@ -191,12 +191,12 @@ const RECONNECT: Duration = Duration::from_millis(100);
 /// Turns events of the container runtime into wake-ups: a hint to look, so a lost one costs only time.
 async fn watch_runtime(shared: Arc<Shared>) {
     use futures::StreamExt;
-    let mut pause = RECONNECT;
+    let mut complained = false;
     while !shared.shutdown.is_cancelled() {
         match shared.runtime.events().await {
             Ok(mut events) => {
-                pause = RECONNECT;
-                shared.outage.ends(Utc::now());
+                complained = false;
+                shared.outage.answers(Utc::now());
                 shared.converger.wake_all();
                 while let Some(Ok(event)) =
                     tokio::select! { () = shared.shutdown.cancelled() => None, event = events.next() => event }
@@ -206,15 +206,16 @@ async fn watch_runtime(shared: Arc<Shared>) {
                     }
                 }
             }
-            Err(error) => {
-                tracing::warn!(error = %error, "no events from the container runtime");
-                pause = (pause * 2).min(Duration::from_millis(800));
+            Err(error) if !complained => {
+                complained = true;
+                tracing::warn!(error = %error, "no events from the container runtime; trying again until it is back");
             }
+            Err(_) => {}
         }
         shared.outage.begins(Utc::now());
         tokio::select! {
             () = shared.shutdown.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(RECONNECT) => {}
         }
     }
 }

@@ -7,7 +7,14 @@ use windlass_runtime::ContainerState;
 
 /// The last outage of the runtime that this worker saw.
 #[derive(Debug, Default)]
-pub(crate) struct Outage(Mutex<Option<Span>>);
+pub(crate) struct Outage(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// When the runtime last answered.
+    answered: Option<DateTime<Utc>>,
+    last: Option<Span>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Span {
@@ -23,20 +30,21 @@ const INEXACT: Duration = Duration::seconds(1);
 const AFTERMATH: Duration = Duration::seconds(15);
 
 impl Outage {
-    /// The runtime does not answer any more.
+    /// The runtime does not answer any more. It has been going since its last answer: a runtime that ends in order is deaf at once, and
+    /// its containers end one after the other.
     pub(crate) fn begins(&self, now: DateTime<Utc>) {
-        let mut span = self.lock();
-        if span.is_none_or(|span| span.until.is_some()) {
-            *span = Some(Span {
-                since: now,
-                until: None,
-            });
+        let mut seen = self.lock();
+        if seen.last.is_none_or(|span| span.until.is_some()) {
+            let since = seen.answered.map_or(now, |answered| answered.min(now));
+            seen.last = Some(Span { since, until: None });
         }
     }
 
     /// The runtime answers.
-    pub(crate) fn ends(&self, now: DateTime<Utc>) {
-        if let Some(span) = self.lock().as_mut() {
+    pub(crate) fn answers(&self, now: DateTime<Utc>) {
+        let mut seen = self.lock();
+        seen.answered = Some(now);
+        if let Some(span) = &mut seen.last {
             span.until.get_or_insert(now);
         }
     }
@@ -48,7 +56,7 @@ impl Outage {
     }
 
     fn explains(&self, ended: DateTime<Utc>) -> bool {
-        self.lock().is_some_and(|span| {
+        self.lock().last.is_some_and(|span| {
             ended >= span.since - INEXACT && span.until.is_none_or(|until| ended <= until + INEXACT)
         })
     }
@@ -56,10 +64,11 @@ impl Outage {
     /// Whether the runtime is away, or was until a moment ago: what it ended is not replaced yet.
     pub(crate) fn is_felt(&self, now: DateTime<Utc>) -> bool {
         self.lock()
+            .last
             .is_some_and(|span| span.until.is_none_or(|until| now <= until + AFTERMATH))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Span>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.0.lock().expect("no holder of this lock panics")
     }
 }
@@ -75,15 +84,17 @@ mod tests {
         let (outage, start) = (Outage::default(), Utc::now());
         let at = |seconds| start + Duration::seconds(seconds);
         assert!(!outage.explains(start) && !outage.is_felt(start), "there was no outage");
-        outage.begins(at(10));
-        // It is tried again and again.
+        outage.answers(at(5));
+        outage.answers(at(9));
         outage.begins(at(12));
-        assert!(outage.explains(at(13)), "it goes on");
+        // It is tried again and again.
+        outage.begins(at(13));
+        assert!(outage.explains(at(9)) && outage.explains(at(13)), "it goes on");
         assert!(outage.is_felt(at(19)));
-        outage.ends(at(20));
-        outage.ends(at(30));
+        outage.answers(at(20));
+        outage.answers(at(30));
         assert!(outage.is_felt(at(35)) && !outage.is_felt(at(36)));
-        let explained = [8, 10, 20, 25].map(|seconds| outage.explains(at(seconds)));
+        let explained = [7, 9, 20, 25].map(|seconds| outage.explains(at(seconds)));
         assert_eq!(explained, [false, true, true, false]);
         let exited = |code, oom_killed| ContainerState::Exited {
             exit: Exit { code, oom_killed },

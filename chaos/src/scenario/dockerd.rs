@@ -81,7 +81,9 @@ async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
     for deploying in [false, true] {
         restarted(&mut stage, &mut docker, &mut tally, deploying).await;
     }
-    no_crash(&stage, &mut tally, "alone").await;
+    for site in &stage.sites {
+        no_crash(&stage, &mut tally, site.app.name()).await;
+    }
     tally.notes.push(format!(
         "{tried} of {all} boundaries of Docker's calls in a deployment tried; restarted in order {} times",
         tally.trials - tried

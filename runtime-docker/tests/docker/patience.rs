@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::StreamExt;
 use windlass_domain::release::ProcessCommand;
-use windlass_runtime::{EventKind, Runtime};
+use windlass_runtime::{EventKind, Runtime, RuntimeError};
 use windlass_runtime_docker::DockerRuntime;
 
 use crate::{
@@ -57,4 +58,15 @@ async fn a_grace_may_be_longer_than_the_time_out() {
     assert_eq!(output(&hasty, &started).await, ["ready", "bye"]);
     assert_eq!(hasty.wait(&started.container).await.unwrap().code, 0);
     harness.runtime.remove_app(spec.app).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_is_subscribed_to_a_docker_that_is_away() {
+    let harness = DockerHarness::new(5).await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let gone = Docker::connect_with_unix(socket.to_str().unwrap(), 5, API_DEFAULT_VERSION).unwrap();
+    let gone = DockerRuntime::new(gone, harness.runtime.engine_id());
+    assert!(matches!(gone.events().await, Err(RuntimeError::Unreachable(_))));
 }

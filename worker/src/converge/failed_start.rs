@@ -2,14 +2,14 @@
 
 use anyhow::Context;
 use windlass_domain::{Failure, FailureCode, InstanceId, InstanceState};
-use windlass_runtime::{InstanceSpec, StartError, diagnose};
+use windlass_runtime::{InstanceSpec, RuntimeError, StartError, diagnose};
 use windlass_store::{InstanceEnd, InstanceRow, Rebuild, ReleaseRow};
 
 use super::steps::Round;
 
 impl Round<'_> {
     /// What the app is to blame for fails a candidate, or counts as a crash of a live release; an image that is gone is built again;
-    /// the rest is tried again.
+    /// a runtime that is away is waited for; the rest is tried again.
     pub(super) async fn could_not_start(
         &self,
         release: &ReleaseRow,
@@ -34,6 +34,10 @@ impl Round<'_> {
             StartError::ImageMissing(image) => {
                 let rebuild = self.rebuild(release, &image).await?;
                 self.crashed(row.id, (None, removed(&rebuild))).await
+            }
+            StartError::Runtime(away @ RuntimeError::Unreachable(_)) => {
+                self.forget(row.id, &away.to_string()).await?;
+                Err(away).with_context(|| format!("cannot start {}", spec.name))
             }
             other => {
                 self.crashed(row.id, (None, other.to_string())).await?;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use chrono::Utc;
 use windlass_domain::{AppId, InstanceId, InstanceState};
 use windlass_runtime::{Glimpse, Role};
 use windlass_store::InstanceRow;
@@ -14,6 +15,7 @@ pub(super) async fn suspects(shared: &Shared) -> anyhow::Result<BTreeSet<AppId>>
     // The rows first: an instance that is started in between is in neither.
     let rows = shared.store.live_instances().await?;
     let glimpses = shared.runtime.glance().await?;
+    shared.outage.answers(Utc::now());
     let rows: Vec<InstanceRow> = rows.into_iter().map(|(row, _)| row).collect();
     Ok(differing(&rows, &glimpses))
 }

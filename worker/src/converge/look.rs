@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use chrono::Duration;
+use chrono::{Duration, Utc};
 use windlass_converge::{Container, Crash, Desired, Instance, Observed, Wanted, WantedProcess};
 use windlass_domain::{InstanceId, InstanceState, Step, Strategy};
-use windlass_runtime::{ContainerState, Observed as Seen, Role, Scope};
+use windlass_runtime::{ContainerState, Observed as Seen, Role, RuntimeError, Scope};
 use windlass_store::{AppWork, InstanceRow, ReleaseRow};
 
 use crate::{Traffic, context::Shared, outage::Outage};
@@ -100,7 +100,13 @@ pub(super) fn has_departed(work: &AppWork, step: Step, is_stopping: impl Fn(Inst
 
 /// Looks at an app's containers and at what is in flight to them.
 pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> {
-    let seen = shared.runtime.observe(Scope::App(work.app.id)).await?;
+    let seen = shared.runtime.observe(Scope::App(work.app.id)).await;
+    match &seen {
+        Ok(_) => shared.outage.answers(Utc::now()),
+        Err(RuntimeError::Unreachable(_)) => shared.outage.begins(Utc::now()),
+        Err(_) => {}
+    }
+    let seen = seen?;
     let containers: HashMap<InstanceId, Seen> = seen
         .into_iter()
         .filter(|c| c.role == Role::Instance)
