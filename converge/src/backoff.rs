@@ -16,8 +16,8 @@ pub fn restart_delay(recent_crashes: u32) -> Duration {
     }
 }
 
-/// When a process with these crashes may be started again; none: now. Instances that end together (a restart of Docker ends all of
-/// them) count as one crash: it is the rounds of crashes that tell a broken app. The first end of one that had run well is followed
+/// When a process with these crashes may be started again; none: now. Instances that end together (a reboot ends all of them)
+/// count as one crash: it is the rounds of crashes that tell a broken app. The first end of one that had run well is followed
 /// by a start at once.
 pub(crate) fn not_before(crashes: &[&Crash], quantity: u32, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let recent: Vec<_> = crashes.iter().filter(|crash| now - crash.at < CRASH_MEMORY).collect();

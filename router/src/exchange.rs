@@ -4,7 +4,7 @@
 //! without effect (RFC 9110 section 9.2.2) also if a kept connection broke before any response, as happens when the instance
 //! closes it at the moment it is used.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -54,7 +54,17 @@ pub(crate) async fn forward(
     let mut refused = Vec::new();
     let mut fresh = delivery.upgrade;
     let mut outcome = Refusal::InstanceFailed;
-    for _ in 0..MAX_ATTEMPTS {
+    let limits = &worker.shared.limits;
+    // An instance whose queue of connections is full is silent, and the kernel asks it again after 1, 3 and 7 s: to wait for that is the
+    // last that can be done for a request, and not worth it while another instance may be idle.
+    let connect_within = |attempt, index, refused: &[usize]| {
+        if attempt < MAX_ATTEMPTS && route.has_another(index, refused) {
+            limits.connect
+        } else {
+            limits.connect_last
+        }
+    };
+    for attempt in 1..=MAX_ATTEMPTS {
         let Some((index, mut in_flight)) = route.choose(&refused) else {
             break;
         };
@@ -66,7 +76,7 @@ pub(crate) async fn forward(
         let spare = (kept.is_some() && replayable).then(|| copy_of(&request));
         let mut link = match kept {
             Some(link) => link,
-            None => match Link::connect(in_flight.address, connect_patience(worker, route, &refused)).await {
+            None => match Link::connect(in_flight.address, connect_within(attempt, index, &refused)).await {
                 Ok(link) => link,
                 Err(error) => {
                     outcome = refusal_of(&error);
@@ -115,17 +125,6 @@ pub(crate) async fn forward(
         fresh = true;
     }
     Err(outcome)
-}
-
-/// How long to wait for a connection. An instance whose queue of connections is full is silent, and the kernel asks it again after
-/// 1, 3 and 7 s: to wait for that is the last that can be done for a request, and not worth it while another instance may be idle.
-fn connect_patience(worker: &Worker, route: &CompiledRoute, refused: &[usize]) -> Duration {
-    let limits = &worker.shared.limits;
-    if refused.len() + 1 < route.len().min(MAX_ATTEMPTS) {
-        limits.connect
-    } else {
-        limits.connect_last
-    }
 }
 
 /// A kept connection that is still good. For a request that cannot be sent twice the kernel is asked too.

@@ -174,6 +174,12 @@ impl CompiledRoute {
         Some((index, InFlight::new(&self.endpoints[index])))
     }
 
+    /// Whether there is another endpoint than this one that was not tried and has not refused connections lately.
+    pub(crate) fn has_another(&self, than: usize, tried: &[usize]) -> bool {
+        let mut others = (0..self.endpoints.len()).filter(|index| *index != than && !tried.contains(index));
+        others.any(|index| !self.endpoints[index].is_ejected())
+    }
+
     /// Ejects an endpoint that refused a connection, unless it is the last that is not.
     pub(crate) fn eject(&self, index: usize) {
         let others = self.endpoints.iter().enumerate().filter(|(other, _)| *other != index);

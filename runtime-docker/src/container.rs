@@ -18,6 +18,7 @@ use windlass_runtime::{ContainerId, Exit, RuntimeError};
 use crate::{
     DockerRuntime,
     body::whole_seconds,
+    events::is_killed,
     fault::{is_missing, message, runtime_error, status},
     labelled::{filter, is_own},
     observe::exit_of,
@@ -39,7 +40,14 @@ impl DockerRuntime {
         container: &ContainerId,
     ) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
         match self.docker.inspect_container(container.as_str(), None).await {
-            Ok(found) => Ok(Some(found)),
+            Ok(mut found) => {
+                let limit = found.host_config.as_ref().and_then(|config| config.memory);
+                let limited = limit.is_some_and(|bytes| bytes > 0);
+                if let Some(killed) = found.state.as_mut().filter(|state| limited && is_killed(state)) {
+                    killed.oom_killed = Some(self.ran_out_of_memory(container, killed).await?);
+                }
+                Ok(Some(found))
+            }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(runtime_error("inspect a container", error)),
         }

@@ -1,8 +1,13 @@
 //! What happens to our containers, as Docker tells it.
 
-use bollard::{models::EventMessage, query_parameters::EventsOptionsBuilder};
-use chrono::{DateTime, Utc};
-use futures::{StreamExt, stream::BoxStream};
+use std::{collections::HashMap, pin::pin, time::Duration};
+
+use bollard::{
+    models::{ContainerState, EventMessage},
+    query_parameters::EventsOptionsBuilder,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use windlass_domain::labels;
 use windlass_runtime::{ContainerId, EventKind, RuntimeError, RuntimeEvent};
 
@@ -10,7 +15,12 @@ use crate::{
     DockerRuntime,
     fault::runtime_error,
     labelled::{filter, read},
+    observe::time,
 };
+
+/// How long after an end it may still be told that memory ran out, and how often that is asked.
+const LATE: TimeDelta = TimeDelta::milliseconds(200);
+const BETWEEN: Duration = Duration::from_millis(50);
 
 impl DockerRuntime {
     /// The request goes out when the stream is first polled; Docker then replays what happened since this call, so that nothing is
@@ -29,7 +39,7 @@ impl DockerRuntime {
             ["start", "die", "oom", "destroy"].map(str::to_owned).to_vec(),
         );
         let options = EventsOptionsBuilder::new()
-            .since(&format!("{}.{:09}", now.timestamp(), now.timestamp_subsec_nanos()))
+            .since(&timestamp(now))
             .filters(&filters)
             .build();
         let events = self
@@ -44,6 +54,51 @@ impl DockerRuntime {
             .boxed();
         Ok(events)
     }
+}
+
+impl DockerRuntime {
+    /// Whether a container that was killed had no memory left. That comes to Docker by another way than the end itself: when it comes
+    /// later, versions before 23 keep it out of the container's state for ever, but tell it as an event.
+    pub(crate) async fn ran_out_of_memory(
+        &self,
+        container: &ContainerId,
+        state: &ContainerState,
+    ) -> Result<bool, RuntimeError> {
+        loop {
+            let now = Utc::now();
+            let filters = HashMap::from([
+                ("container".to_owned(), vec![container.to_string()]),
+                ("event".to_owned(), vec!["oom".to_owned()]),
+            ]);
+            let options = EventsOptionsBuilder::new()
+                .since(&timestamp(time(state.started_at.as_deref()).unwrap_or_default()))
+                .until(&timestamp(now))
+                .filters(&filters)
+                .build();
+            let mut told = pin!(self.docker.events(Some(options)));
+            let told = told.try_next().await;
+            if told
+                .map_err(|error| runtime_error("tell what happened", error))?
+                .is_some()
+            {
+                return Ok(true);
+            }
+            let ended = time(state.finished_at.as_deref());
+            if ended.is_none_or(|ended| now - ended > LATE) {
+                return Ok(false);
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+    }
+}
+
+/// Ended as by SIGKILL, and Docker does not say why.
+pub(crate) fn is_killed(state: &ContainerState) -> bool {
+    state.running == Some(false) && state.exit_code == Some(137) && state.oom_killed != Some(true)
+}
+
+fn timestamp(at: DateTime<Utc>) -> String {
+    format!("{}.{:09}", at.timestamp(), at.timestamp_subsec_nanos())
 }
 
 fn event(message: EventMessage) -> Option<RuntimeEvent> {

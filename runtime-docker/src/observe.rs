@@ -146,7 +146,7 @@ pub(crate) fn address_of(found: &ContainerInspectResponse) -> Option<IpAddr> {
 }
 
 /// Docker writes the year 1 for what has not happened.
-fn time(text: Option<&str>) -> Option<DateTime<Utc>> {
+pub(crate) fn time(text: Option<&str>) -> Option<DateTime<Utc>> {
     let at: DateTime<Utc> = text?.parse().ok()?;
     (at.timestamp() > 0).then_some(at)
 }

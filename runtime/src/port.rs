@@ -60,7 +60,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// The TCP sockets in state LISTEN inside the container, sorted; empty when it does not run.
     async fn listening(&self, container: &ContainerId) -> Result<Vec<SocketAddr>, RuntimeError>;
 
-    /// What happens to our own containers from now on. Subscribed when this returns. A hint to look, never the truth: events are
+    /// What happens to our own containers from now on: none is missed after this was called. A hint to look, never the truth: events are
     /// lost while the connection is down. Fails when the runtime does not answer.
     async fn events(&self) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError>;
 

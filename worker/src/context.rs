@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::Utc;
+use futures::{StreamExt, stream::BoxStream};
 use ipnet::Ipv4Net;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use windlass_builder::Builder;
 use windlass_domain::{AppName, Hostname, Secret, labels};
-use windlass_runtime::Runtime;
+use windlass_runtime::{EventKind, Runtime, RuntimeError, RuntimeEvent};
 use windlass_source::Repositories;
 use windlass_store::{Event, Store, WorkerId};
 
@@ -188,34 +189,56 @@ async fn listen(shared: Arc<Shared>, mut events: broadcast::Receiver<Event>) {
 /// Apps that a restart of the runtime ended wait for this.
 const RECONNECT: Duration = Duration::from_millis(100);
 
-/// Turns events of the container runtime into wake-ups: a hint to look, so a lost one costs only time.
+/// Turns events of the container runtime into wake-ups: a hint to look, so a lost one costs only time. When they end, the runtime may
+/// have ended.
 async fn watch_runtime(shared: Arc<Shared>) {
-    use futures::StreamExt;
     let mut complained = false;
     while !shared.shutdown.is_cancelled() {
-        match shared.runtime.events().await {
-            Ok(mut events) => {
-                complained = false;
-                shared.outage.answers(Utc::now());
+        let asked = Utc::now();
+        let subscribed = tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            subscribed = shared.runtime.events() => subscribed,
+        };
+        let end = match subscribed {
+            Ok(events) => {
+                shared.outage.answers(asked, Utc::now());
                 shared.converger.wake_all();
-                while let Some(Ok(event)) =
-                    tokio::select! { () = shared.shutdown.cancelled() => None, event = events.next() => event }
-                {
-                    if !matches!(event.kind, windlass_runtime::EventKind::Started) {
-                        shared.converger.wake(event.app);
-                    }
-                }
+                until_lost(&shared, events).await
             }
+            Err(error) => Err(error),
+        };
+        // One that answers, though not what it was asked, is not away.
+        if !matches!(end, Err(RuntimeError::Refused { .. } | RuntimeError::Unreadable { .. })) {
+            shared.outage.begins(Utc::now());
+        }
+        match end {
+            Ok(()) => complained = false,
             Err(error) if !complained => {
                 complained = true;
-                tracing::warn!(error = %error, "no events from the container runtime; trying again until it is back");
+                tracing::warn!(error = %error, "no events from the container runtime; trying again until they come");
             }
             Err(_) => {}
         }
-        shared.outage.begins(Utc::now());
         tokio::select! {
             () = shared.shutdown.cancelled() => {}
             () = tokio::time::sleep(RECONNECT) => {}
+        }
+    }
+}
+
+async fn until_lost(
+    shared: &Shared,
+    mut events: BoxStream<'static, Result<RuntimeEvent, RuntimeError>>,
+) -> Result<(), RuntimeError> {
+    loop {
+        let event = tokio::select! {
+            () = shared.shutdown.cancelled() => return Ok(()),
+            event = events.next() => event,
+        };
+        match event.transpose()? {
+            Some(event) if matches!(event.kind, EventKind::Started) => {}
+            Some(event) => shared.converger.wake(event.app),
+            None => return Ok(()),
         }
     }
 }

@@ -1,4 +1,6 @@
 //! When the container runtime was away: what ended with it did not end by itself, and is nobody's crash.
+//!
+//! It is remembered here only: an engine that starts anew cannot tell such an end from a crash.
 
 use std::sync::Mutex;
 
@@ -23,10 +25,17 @@ struct Span {
     until: Option<DateTime<Utc>>,
 }
 
+impl Span {
+    fn is_felt(self, now: DateTime<Utc>) -> bool {
+        self.until.is_none_or(|until| now <= until + AFTERMATH)
+    }
+}
+
 /// The runtime writes an end down by its own clock, and a little after it has happened.
 const INEXACT: Duration = Duration::seconds(1);
 
 /// By then what an outage ended runs again, and the answers that it cost are no longer counted: an instance takes its counts with it.
+/// Outages that are no further apart are one: the ends of the first may not have been looked at yet.
 const AFTERMATH: Duration = Duration::seconds(15);
 
 impl Outage {
@@ -34,16 +43,16 @@ impl Outage {
     /// its containers end one after the other.
     pub(crate) fn begins(&self, now: DateTime<Utc>) {
         let mut seen = self.lock();
-        if seen.last.is_none_or(|span| span.until.is_some()) {
-            let since = seen.answered.map_or(now, |answered| answered.min(now));
-            seen.last = Some(Span { since, until: None });
-        }
+        let goes_on = seen.last.filter(|span| span.is_felt(now));
+        let since = seen.answered.map_or(now, |answered| answered.min(now));
+        let since = goes_on.map_or(since, |span| span.since);
+        seen.last = Some(Span { since, until: None });
     }
 
-    /// The runtime answers.
-    pub(crate) fn answers(&self, now: DateTime<Utc>) {
+    /// The runtime has answered what it was asked then.
+    pub(crate) fn answers(&self, asked: DateTime<Utc>, now: DateTime<Utc>) {
         let mut seen = self.lock();
-        seen.answered = Some(now);
+        seen.answered = Some(asked);
         if let Some(span) = &mut seen.last {
             span.until.get_or_insert(now);
         }
@@ -63,9 +72,7 @@ impl Outage {
 
     /// Whether the runtime is away, or was until a moment ago: what it ended is not replaced yet.
     pub(crate) fn is_felt(&self, now: DateTime<Utc>) -> bool {
-        self.lock()
-            .last
-            .is_some_and(|span| span.until.is_none_or(|until| now <= until + AFTERMATH))
+        self.lock().last.is_some_and(|span| span.is_felt(now))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -84,18 +91,24 @@ mod tests {
         let (outage, start) = (Outage::default(), Utc::now());
         let at = |seconds| start + Duration::seconds(seconds);
         assert!(!outage.explains(start) && !outage.is_felt(start), "there was no outage");
-        outage.answers(at(5));
-        outage.answers(at(9));
+        outage.answers(at(5), at(5));
+        outage.answers(at(9), at(9));
         outage.begins(at(12));
         // It is tried again and again.
         outage.begins(at(13));
         assert!(outage.explains(at(9)) && outage.explains(at(13)), "it goes on");
         assert!(outage.is_felt(at(19)));
-        outage.answers(at(20));
-        outage.answers(at(30));
+        outage.answers(at(20), at(20));
+        outage.answers(at(30), at(30));
         assert!(outage.is_felt(at(35)) && !outage.is_felt(at(36)));
         let explained = [7, 9, 20, 25].map(|seconds| outage.explains(at(seconds)));
         assert_eq!(explained, [false, true, true, false]);
+        outage.begins(at(34));
+        outage.answers(at(36), at(37));
+        assert!(
+            outage.explains(at(13)) && outage.explains(at(37)),
+            "a second one soon after is the same"
+        );
         let exited = |code, oom_killed| ContainerState::Exited {
             exit: Exit { code, oom_killed },
             finished_at: Some(at(15)),
@@ -103,9 +116,9 @@ mod tests {
         assert!(outage.ended(exited(137, false)) && outage.ended(exited(0, false)));
         assert!(!outage.ended(exited(137, true)), "that was its own doing");
         assert!(!outage.ended(ContainerState::Running) && !outage.ended(ContainerState::Dead));
-        outage.begins(at(40));
+        outage.begins(at(60));
         assert!(
-            !outage.explains(at(15)) && outage.explains(at(41)),
+            !outage.explains(at(15)) && outage.explains(at(61)),
             "the last one counts"
         );
     }

@@ -58,13 +58,22 @@ async fn an_instance_whose_queue_is_full_is_waited_for_only_when_there_is_no_oth
         ..Limits::default()
     };
     let ((busy, serve), live) = (App::silent("busy").await, App::named("live").await);
-    let router = Router::start_with(limits(8_000)).await;
+    // Who waited for it as for the last one would wait in vain.
+    let router = Router::start_with(limits(60_000)).await;
     router.apply(vec![route("shop.test", "/", &[&busy, &live])]).await;
     for method in ["GET", "POST", "GET", "POST"] {
         let reply = router.send(request(method, "shop.test", "/")).await;
         assert_eq!((reply.status, reply.body.as_str()), (StatusCode::OK, "live"));
     }
-    router.apply(vec![route("shop.test", "/", &[&busy])]).await;
+    // One that refuses is no other.
+    let dead = App::dead();
+    router.apply(vec![route("shop.test", "/", &[&dead, &live])]).await;
+    for _ in 0..2 {
+        assert_eq!(router.get("shop.test", "/").await.status, StatusCode::OK);
+    }
+    let ejected = router.control.status().await.unwrap().ejected;
+    assert_eq!(ejected.iter().map(|e| e.instance).collect::<Vec<_>>(), [dead.instance]);
+    router.apply(vec![route("shop.test", "/", &[&busy, &dead])]).await;
     let asked = router.send(request("POST", "shop.test", "/"));
     let served = async {
         wait_until("the request is on its way", || async {

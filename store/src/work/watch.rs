@@ -30,7 +30,7 @@ pub struct WatchedRelease {
     /// What is too bad.
     pub watch: Watch,
     /// How often its instances ended by themselves since it went live, in rounds: those of a process type that end together (a
-    /// restart of Docker ends all) are one.
+    /// reboot ends all) are one.
     pub crashes: u32,
     /// All its instances, ended ones too: the router counts by them.
     pub instances: Vec<InstanceId>,

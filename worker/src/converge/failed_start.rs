@@ -1,6 +1,7 @@
 //! An instance could not be started: who is to blame, and what follows.
 
 use anyhow::Context;
+use chrono::Utc;
 use windlass_domain::{Failure, FailureCode, InstanceId, InstanceState};
 use windlass_runtime::{InstanceSpec, RuntimeError, StartError, diagnose};
 use windlass_store::{InstanceEnd, InstanceRow, Rebuild, ReleaseRow};
@@ -35,7 +36,7 @@ impl Round<'_> {
                 let rebuild = self.rebuild(release, &image).await?;
                 self.crashed(row.id, (None, removed(&rebuild))).await
             }
-            StartError::Runtime(away @ RuntimeError::Unreachable(_)) => {
+            StartError::Runtime(away @ RuntimeError::Unreachable(_)) if self.runtime_is_away().await => {
                 self.forget(row.id, &away.to_string()).await?;
                 Err(away).with_context(|| format!("cannot start {}", spec.name))
             }
@@ -44,6 +45,11 @@ impl Round<'_> {
                 Err(other).with_context(|| format!("cannot start {}", spec.name))
             }
         }
+    }
+
+    /// Docker may also be there and only be too slow for this start: then the next attempt has to back off.
+    async fn runtime_is_away(&self) -> bool {
+        self.shared.outage.is_felt(Utc::now()) || self.shared.runtime.glance().await.is_err()
     }
 
     /// Counted as a crash, so that the next attempt backs off.

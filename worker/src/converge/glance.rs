@@ -14,8 +14,9 @@ use crate::context::Shared;
 pub(super) async fn suspects(shared: &Shared) -> anyhow::Result<BTreeSet<AppId>> {
     // The rows first: an instance that is started in between is in neither.
     let rows = shared.store.live_instances().await?;
+    let asked = Utc::now();
     let glimpses = shared.runtime.glance().await?;
-    shared.outage.answers(Utc::now());
+    shared.outage.answers(asked, Utc::now());
     let rows: Vec<InstanceRow> = rows.into_iter().map(|(row, _)| row).collect();
     Ok(differing(&rows, &glimpses))
 }

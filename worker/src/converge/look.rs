@@ -100,9 +100,10 @@ pub(super) fn has_departed(work: &AppWork, step: Step, is_stopping: impl Fn(Inst
 
 /// Looks at an app's containers and at what is in flight to them.
 pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> {
+    let asked = Utc::now();
     let seen = shared.runtime.observe(Scope::App(work.app.id)).await;
     match &seen {
-        Ok(_) => shared.outage.answers(Utc::now()),
+        Ok(_) => shared.outage.answers(asked, Utc::now()),
         Err(RuntimeError::Unreachable(_)) => shared.outage.begins(Utc::now()),
         Err(_) => {}
     }
@@ -192,4 +193,35 @@ fn crash(row: &InstanceRow) -> Option<Crash> {
         at,
         settled: row.healthy_at.is_some_and(|since| at - since >= SETTLED),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_runtime::Exit;
+
+    use super::*;
+
+    #[test]
+    fn what_ended_with_the_runtime_is_only_missing() {
+        let (outage, now) = (Outage::default(), Utc::now());
+        let exited = ContainerState::Exited {
+            exit: Exit {
+                code: 137,
+                oom_killed: false,
+            },
+            finished_at: Some(now),
+        };
+        let all = [
+            ContainerState::Created,
+            ContainerState::Running,
+            ContainerState::Restarting,
+            exited,
+            ContainerState::Dead,
+        ];
+        let seen = |outage: &Outage| all.map(|state| container(state, outage));
+        let (missing, running, ended) = (Container::Missing, Container::Running, Container::Ended);
+        assert_eq!(seen(&outage), [missing, running, running, ended, ended]);
+        outage.begins(now);
+        assert_eq!(seen(&outage), [missing, running, running, missing, ended]);
+    }
 }

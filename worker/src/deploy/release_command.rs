@@ -135,6 +135,11 @@ async fn follow(deploy: &Deploy<'_>, container: &ContainerId) -> Result<(), End>
     if exit.code == 0 {
         return Ok(());
     }
+    let seen = runtime.observe(Scope::App(deploy.claim.app.id)).await?;
+    let own = seen.iter().find(|seen| seen.container == *container);
+    if own.is_some_and(|own| deploy.shared.outage.ended(own.state)) {
+        return Err(anyhow::anyhow!("Docker was restarted while the release command ran").into());
+    }
     let limits = &deploy.claim.app.settings.limits;
     Err(End::Failed(diagnose::release_failed(exit, &last, limits)))
 }
