@@ -3,8 +3,8 @@
 use bollard::{Docker, body_full, query_parameters::CreateImageOptionsBuilder};
 use futures::TryStreamExt;
 
-const APPLETS: [&str; 12] = [
-    "cat", "echo", "httpd", "nc", "nslookup", "printf", "sed", "seq", "sh", "sleep", "tail", "usleep",
+const APPLETS: [&str; 13] = [
+    "cat", "echo", "httpd", "nc", "nslookup", "printf", "sed", "seq", "sh", "sleep", "tail", "timeout", "usleep",
 ];
 
 fn filesystem() -> Vec<u8> {
