@@ -13,6 +13,8 @@ use crate::table::Row;
 /// Deployments in a row under load; `make chaos` makes more.
 const DEPLOYS: u32 = 20;
 const RATE: u32 = 200;
+/// Kills for each round of the benchmark.
+const KILLS: u64 = 3;
 
 /// Lost requests and route changes in a row of deployments, takeover, restart.
 ///
@@ -21,7 +23,12 @@ const RATE: u32 = 200;
 pub(crate) async fn measure(rounds: usize) -> Vec<Row> {
     let run = run(rounds);
     let deploys = sound(under_load::deploys(&run).await);
-    let kills = sound(kill::random(&run).await);
+    // Not every kill comes while a deployment is under way.
+    let often = Run {
+        rounds: run.rounds * KILLS,
+        ..run.clone()
+    };
+    let kills = sound(kill::random(&often).await);
     let restarts = sound(under_load::restarts(&run).await);
     let requests = values(&deploys, "requests").into_iter().sum::<f64>();
     vec![

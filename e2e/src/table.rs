@@ -50,13 +50,17 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 6] {
-        let over = if self.floor.is_empty() {
+        let over = if self.floor.is_empty() || self.values.is_empty() {
             String::new()
         } else {
             format!("{:+.0}", self.result())
         };
         let sign = if self.floor.is_empty() { "<= " } else { "floor + " };
-        let verdict = if self.result() <= self.target { "met" } else { "MISSED" };
+        let verdict = match self.values[..] {
+            [] => "not seen",
+            _ if self.result() <= self.target => "met",
+            _ => "MISSED",
+        };
         [
             self.what.clone(),
             spread(&self.values),
@@ -91,5 +95,25 @@ pub(crate) fn print(rows: &[Row]) {
             let rule: Vec<String> = (0..6).map(|column| "-".repeat(width(column))).collect();
             println!("|-{}-|", rule.join("-|-"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_seen_is_neither_met_nor_missed() {
+        let row = |values: &[f64]| Row {
+            what: "takeover, ms".to_owned(),
+            values: values.to_vec(),
+            floor: Vec::new(),
+            target: 10.0,
+        };
+        let verdict = |values: &[f64]| row(values).cells()[5].clone();
+        assert_eq!(
+            [verdict(&[]), verdict(&[10.0]), verdict(&[11.0])],
+            ["not seen", "met", "MISSED"]
+        );
     }
 }
