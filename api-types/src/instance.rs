@@ -57,7 +57,7 @@ pub struct CrashLoop {
     /// The live release.
     #[schema(example = "v4")]
     pub release: String,
-    /// How often an instance of it ended within the last ten minutes.
+    /// How often an instance of it ended within the last twenty minutes.
     #[schema(example = 5)]
     pub crashes: u32,
     /// Why the last one ended, in a sentence; `out of memory` when it used more than its limit.

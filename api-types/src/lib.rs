@@ -28,7 +28,7 @@ pub use app::{App, AppStatus, CreateApp, UpdateApp};
 pub use change::Change;
 pub use config::{Config, ConfigChanged, ConfigChanges, ConfigOutcome, ConfigPlan};
 pub use deployment::{CreateDeployment, Deployment, DeploymentKind, DeploymentStep, Failure, RollBack, Trigger};
-pub use formation::{FormationEntry, Restart, ScaleFormation};
+pub use formation::{FormationEntry, PlannedScale, Restart, ScaleFormation, ScaleOutcome, ScalePlan};
 pub use health::{Health, Readiness, ReadinessCheck, Verdict};
 pub use instance::{CrashLoop, Instance, InstanceHealth};
 pub use log::{AppLogLine, DeploymentLogLine, DeploymentLogPage};

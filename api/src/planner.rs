@@ -9,7 +9,7 @@ use windlass_domain::{
     Secret, Strategy,
     preview::{ConfigDifference, Expected, LiveRelease, NextRelease, Preview, Surroundings, preview},
 };
-use windlass_store::{AppRow, Page, ReleaseRow, Store};
+use windlass_store::{AppRow, DeploymentRow, Page, ReleaseRow, Store};
 
 use crate::{ApiConfig, ApiState, BuildOutlook, Foreseen, problem::Problem};
 
@@ -34,7 +34,7 @@ impl FromRef<ApiState> for Planner {
     }
 }
 
-/// How many of the newest deployments are looked through for one that runs: those that wait are few.
+/// How many of the newest deployments are looked through for one that is not over: a newer one may be over before it.
 const NEWEST: u32 = 5;
 
 /// What is thought of.
@@ -256,26 +256,29 @@ impl Planner {
 
     /// Whether a deployment runs, which the change would be deployed after.
     async fn deploys_now(&self, app: &AppRow) -> Result<bool, Problem> {
-        let newest = Page {
-            after: None,
-            limit: NEWEST,
-        };
-        let newest = self.store.list_deployments(app.team, app.id, newest).await?;
-        Ok(newest.items.iter().any(|row| row.status == DeploymentStatus::Running))
+        let newest = self.newest(app).await?;
+        Ok(newest.iter().any(|row| row.status == DeploymentStatus::Running))
     }
 
     /// A deployment that is not over yet, which this one would wait for and which may change what it is compared with.
     async fn under_way(&self, app: &AppRow) -> Result<Option<String>, Problem> {
-        let newest = Page { after: None, limit: 1 };
-        let newest = self.store.list_deployments(app.team, app.id, newest).await?;
-        let newest = newest.items.into_iter().find(|row| !row.status.is_terminal());
-        Ok(newest.map(|row| {
+        let newest = self.newest(app).await?;
+        let under_way = newest.into_iter().find(|row| !row.status.is_terminal());
+        Ok(under_way.map(|row| {
             format!(
                 "{} is {}: this compares with what is live before it ends",
                 row.id,
                 row.status.as_str()
             )
         }))
+    }
+
+    async fn newest(&self, app: &AppRow) -> Result<Vec<DeploymentRow>, Problem> {
+        let page = Page {
+            after: None,
+            limit: NEWEST,
+        };
+        Ok(self.store.list_deployments(app.team, app.id, page).await?.items)
     }
 }
 

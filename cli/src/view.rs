@@ -21,7 +21,7 @@ pub use app::App;
 pub use deployment::{Deployment, Failure, Step};
 pub use instance::{CrashLoop, Instance, why_ended};
 pub use log::{DeploymentLine, LogLine};
-pub use plan::{ConfigPlan, Plan, PlannedChange, PlannedConfig, PlannedProcess};
+pub use plan::{ConfigPlan, Plan, PlannedChange, PlannedConfig, PlannedProcess, PlannedScale, ScalePlan};
 pub use release::{Process, Release};
 
 /// Reads one view.

@@ -211,7 +211,7 @@ fn a_process_type_that_ends_again_and_again_is_shown_once_with_its_reason() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("web\tcrash-looping\t-\tv3\t"), "{lines:?}");
     assert!(
-        lines[0].ends_with("\tended 4 times within 10 min, the last: out of memory, exit code 137"),
+        lines[0].ends_with("\tended 4 times within 20 min, the last: out of memory, exit code 137"),
         "{lines:?}"
     );
     assert!(
@@ -221,7 +221,7 @@ fn a_process_type_that_ends_again_and_again_is_shown_once_with_its_reason() {
     let status = stdout(&fake.run(&["status", "-a", "shop"]).code(0));
     assert!(status.contains("Status\tcrash-looping\n"), "{status}");
     assert!(
-        status.contains("Crash loop\tweb ended 4 times within 10 min, the last: out of memory"),
+        status.contains("Crash loop\tweb ended 4 times within 20 min, the last: out of memory"),
         "{status}"
     );
     assert!(stdout(&fake.run(&["apps"]).code(0)).contains("shop\tcrash-looping\t"));
@@ -338,4 +338,68 @@ fn a_change_of_config_vars_that_deploys_nothing_says_so() {
         "{}",
         stderr(&planned)
     );
+}
+
+const SCALE: &str = "PATCH /apps/shop/formation";
+
+/// An app that runs one `web` and two `worker`.
+fn scalable() -> Fake {
+    let fake = Fake::start();
+    let formation = json!({"items": [{"process": "web", "quantity": 1, "command": null},
+                                     {"process": "worker", "quantity": 2, "command": null}]});
+    fake.get("/apps/shop/formation", &formation);
+    fake
+}
+
+fn scale_plan() -> Value {
+    json!({"app": "shop", "changed": true, "warnings": ["no instance of web would be left: its host answers 503"],
+           "processes": [{"process": "web", "from": 1, "to": 0}, {"process": "worker", "from": 2, "to": 3},
+                         {"process": "clock", "from": 0, "to": 0}]})
+}
+
+#[test]
+fn a_scale_can_be_looked_at_before() {
+    let fake = scalable();
+    fake.on(SCALE, Answer::json(200, &scale_plan()));
+    let args = ["ps", "scale", "web=0", "worker+1", "--dry-run", "-a", "shop"];
+    let planned = fake.run(&args).code(0);
+    assert_eq!(stdout(&planned), "~\tweb\t1\t0\n~\tworker\t2\t3\n=\tclock\t0\t0\n");
+    let said = stderr(&planned);
+    assert!(
+        said.contains("Warning: no instance of web") && said.contains("Nothing was changed"),
+        "{said}"
+    );
+    assert!(fake.seen().last().unwrap().target.ends_with("/formation?dry_run=true"));
+    assert_eq!(fake.bodies("PATCH"), [json!({"web": 0, "worker": 3})]);
+    let whole = fake.run(&[&args[..], &["--json"]].concat()).code(0);
+    assert_eq!(json(&whole), scale_plan());
+    serde_json::from_value::<windlass_api_types::ScalePlan>(scale_plan()).unwrap();
+    fake.run(&[&args[..], &["--detach"]].concat()).code(2);
+    fake.run(&["ps", "scale", "--dry-run", "-a", "shop"]).code(2);
+}
+
+#[test]
+fn a_scale_that_changes_nothing_says_so() {
+    let fake = scalable();
+    let mut plan = scale_plan();
+    plan["changed"] = json!(false);
+    fake.on(SCALE, Answer::json(200, &plan));
+    let planned = fake.run(&["ps", "scale", "web=1", "--dry-run", "-a", "shop"]).code(0);
+    assert_eq!(stdout(&planned), "");
+    assert!(
+        stderr(&planned).contains("nothing would change"),
+        "{}",
+        stderr(&planned)
+    );
+}
+
+#[test]
+fn a_server_that_scales_instead_of_looking_ahead_is_told_of() {
+    let fake = scalable();
+    fake.on(SCALE, Answer::json(200, &json!({"items": []})));
+    let args = ["ps", "scale", "web=3", "clock=1", "--dry-run", "-a", "shop"];
+    let scaled = fake.run(&args).code(1);
+    let said = stderr(&scaled);
+    assert!(said.contains("too old for --dry-run, and has scaled shop"), "{said}");
+    assert!(said.contains("windlass ps scale clock=0 web=1 -a shop"), "{said}");
 }

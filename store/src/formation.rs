@@ -112,6 +112,22 @@ impl Store {
         Ok(rows)
     }
 
+    /// The formation as it is, if [`Store::scale`] would take these quantities; otherwise why not.
+    pub async fn check_scale(
+        &self,
+        team: TeamId,
+        app: AppId,
+        quantities: &BTreeMap<ProcessType, u32>,
+    ) -> Result<Vec<FormationRow>, ScaleError> {
+        let mut connection = self.pool().acquire().await?;
+        if !has_app(&mut connection, team, app).await? {
+            return Err(ScaleError::NoSuchApp);
+        }
+        let formation = Formation::load(&mut connection, app).await?;
+        quantities.keys().try_for_each(|process| formation.check(process))?;
+        Ok(formation.rows())
+    }
+
     /// Asks for new instances in place of those of one process type, or of all.
     pub async fn restart(&self, team: TeamId, app: AppId, process: Option<&ProcessType>) -> Result<(), ScaleError> {
         let mut tx = self.begin().await?;

@@ -18,6 +18,7 @@ const MAX_LIMIT: u32 = 100;
 
 /// Which part of a list.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Cursor {
     /// How many items; 50 if it is absent.

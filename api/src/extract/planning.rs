@@ -7,8 +7,9 @@ use utoipa::IntoParams;
 
 use crate::{extract::Parameters, planner::Planner, problem::Problem};
 
-/// Whether to do it.
+/// Whether to do it. Other names are refused: with a mistyped `dry_run` it would be done.
 #[derive(Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DryRun {
     /// Whether nothing is to be done: the answer then says what would change.
@@ -31,8 +32,9 @@ impl DryRun {
     }
 }
 
-/// Whether a change is to be made, or only looked at.
+/// Whether a change is to be made, or only looked at. Other names are refused: with a mistyped `dry_run` it would be made.
 #[derive(Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LookAhead {
     /// Whether nothing is to be done: the answer then says what would change.

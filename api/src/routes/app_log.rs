@@ -26,6 +26,7 @@ const MAX_LINES: u32 = 10_000;
 
 /// Which lines of an app's log.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AppLogQuery {
     /// How many of the last lines; 100 if it is absent.

@@ -27,6 +27,7 @@ const MAX_LIMIT: u32 = 1000;
 
 /// Which lines of a deployment's log.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LogQuery {
     /// Only lines with a greater `seq`; a stream also takes `Last-Event-ID`, which counts more.

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use windlass_api_types::{FieldProblem, FormationEntry, Items, Restart, ScaleFormation};
+use windlass_api_types::{
+    FieldProblem, FormationEntry, Items, PlannedScale, Restart, ScaleFormation, ScaleOutcome, ScalePlan,
+};
 use windlass_domain::ProcessType;
-use windlass_store::{ScaleError, Store};
+use windlass_store::{AppRow, FormationRow, ScaleError, Store};
 
 use crate::{
     description::Conflict,
-    extract::{AppPath, Body, OptionalBody, OwnApp, UsableApp},
+    extract::{AppPath, Body, LookAhead, OptionalBody, OwnApp, Parameters, UsableApp},
     problem::{Problem, field},
     views,
 };
@@ -32,20 +34,29 @@ pub(crate) async fn get_formation(
 
 /// Scale process types.
 ///
-/// Those that are not named stay as they are; 0 stops a process type.
+/// Those that are not named stay as they are; 0 stops a process type. With `dry_run` nothing is done: the answer says how many
+/// instances of each there would be.
 #[utoipa::path(
-    patch, path = "/apps/{app}/formation", tag = "running", params(AppPath), request_body = ScaleFormation,
-    responses((status = 200, body = Items<FormationEntry>), (status = 409, response = Conflict)),
+    patch, path = "/apps/{app}/formation", tag = "running", params(AppPath, LookAhead),
+    request_body = ScaleFormation,
+    responses((status = 200, body = ScaleOutcome), (status = 409, response = Conflict)),
 )]
 pub(crate) async fn scale_formation(
     UsableApp { actor, app }: UsableApp,
     State(store): State<Store>,
+    Parameters(look_ahead): Parameters<LookAhead>,
     Body(body): Body<ScaleFormation>,
-) -> Result<Json<Items<FormationEntry>>, Problem> {
+) -> Result<Json<ScaleOutcome>, Problem> {
     let quantities = checked(body)?;
+    let of_process = |error| refused(error, |process| format!("/{process}"));
+    if look_ahead.wanted() {
+        let now = store.check_scale(actor.team, app.id, &quantities).await;
+        let plan = planned(&app, now.map_err(of_process)?, quantities);
+        return Ok(Json(ScaleOutcome::Planned(Box::new(plan))));
+    }
     let scaled = store.scale(actor.team, app.id, &quantities).await;
-    let rows = scaled.map_err(|error| refused(error, |process| format!("/{process}")))?;
-    Ok(Json(views::formation(rows)))
+    let rows = scaled.map_err(of_process)?;
+    Ok(Json(ScaleOutcome::Scaled(views::formation(rows))))
 }
 
 /// Restart instances, new before old.
@@ -93,6 +104,37 @@ fn checked(body: ScaleFormation) -> Result<BTreeMap<ProcessType, u32>, Problem> 
     } else {
         Err(Problem::invalid(problems))
     }
+}
+
+/// What would become of the formation. Before the first release it may get process types that it does not have yet.
+fn planned(app: &AppRow, rows: Vec<FormationRow>, quantities: BTreeMap<ProcessType, u32>) -> ScalePlan {
+    let now: BTreeMap<ProcessType, u32> = rows.into_iter().map(|row| (row.process, row.quantity)).collect();
+    let mut then = now.clone();
+    then.extend(quantities);
+    ScalePlan {
+        app: app.name.to_string(),
+        changed: then != now,
+        warnings: scale_warnings(app, &now, &then),
+        processes: then
+            .into_iter()
+            .map(|(process, to)| PlannedScale {
+                from: now.get(&process).copied().unwrap_or(0),
+                process: process.into(),
+                to,
+            })
+            .collect(),
+    }
+}
+
+fn scale_warnings(app: &AppRow, now: &BTreeMap<ProcessType, u32>, then: &BTreeMap<ProcessType, u32>) -> Vec<String> {
+    let web = ProcessType::web();
+    let goes_dark = then.get(&web) == Some(&0) && now.get(&web) != Some(&0);
+    let no_web = goes_dark.then_some("no instance of web would be left: its host answers 503");
+    let not_live = app
+        .live
+        .is_none()
+        .then_some("nothing is live yet: this counts from the first deployment on");
+    no_web.into_iter().chain(not_live).map(str::to_owned).collect()
 }
 
 fn refused(error: ScaleError, pointer: impl FnOnce(&ProcessType) -> String) -> Problem {

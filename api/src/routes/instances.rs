@@ -14,6 +14,7 @@ use crate::{
 
 /// Which instances.
 #[derive(Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// Whether those are wanted, too, that have ended and that nobody misses: the last 20 of the last hour, of whichever release.

@@ -156,6 +156,7 @@ impl Printing {
             from_ns: 0,
             cursor_ns: 0,
             max_lines: 1000,
+            max_bytes: 1 << 20,
         };
         Self { batch }
     }

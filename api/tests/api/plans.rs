@@ -205,6 +205,61 @@ async fn a_downtime_is_told_in_the_plan_and_before_the_deployment_begins() {
     .await;
 }
 
+#[tokio::test]
+async fn a_mistyped_dry_run_does_nothing_and_is_refused_by_name() {
+    with_api(|api| async move {
+        live(&api, json!({})).await;
+        let before = everything(&api).await;
+        let post = async |path: &str| api.post(&format!("/apps/shop{path}"), json!({})).await;
+        let patch = async |path: &str, body| api.patch(&format!("/apps/shop{path}"), body).await;
+        for refused in [
+            post("/deployments?dry-run=true").await,
+            post("/rollback?dry-run=true").await,
+            patch("/config?dry-run=true", json!({"NEW": "1"})).await,
+            patch("/formation?dry-run=true", json!({"web": 2})).await,
+        ] {
+            assert_eq!(refused.pointers(), ["dry-run"]);
+            let problem = refused.problem(422);
+            assert!(problem["detail"].as_str().unwrap().contains("`dry_run`"), "{problem}");
+        }
+        assert_eq!(everything(&api).await, before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_parameter_that_an_address_does_not_take_is_refused_by_name() {
+    with_api(|api| async move {
+        live(&api, json!({})).await;
+        let deployments = api.get("/apps/shop/deployments").await.must_be(200);
+        let log = format!("/deployments/{}/log", deployments["items"][0]["id"].as_str().unwrap());
+        for path in ["/deployments", "/releases", "/instances", "/logs", &log] {
+            let refused = api.get(&format!("/apps/shop{path}?lmit=1")).await;
+            assert_eq!(refused.pointers(), ["lmit"], "{path}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deployment_that_runs_is_told_of_behind_a_newer_one_that_is_over() {
+    with_api(|api| async move {
+        live(&api, json!({})).await;
+        api.post("/apps/shop/deployments", json!({})).await.must_be(202);
+        let running = claim(&api.store).await;
+        let newer = api.post("/apps/shop/deployments", json!({})).await.must_be(202);
+        let cancel = format!("/apps/shop/deployments/{}/cancel", newer["id"].as_str().unwrap());
+        let cancelled = api.post(&cancel, json!({})).await.must_be(202);
+        assert_eq!(cancelled["status"], "cancelled");
+
+        let plan = api.post(PLAN, json!({})).await.must_be(200);
+
+        let warning = format!("{} is running", running.claim.deployment.id);
+        assert!(plan["warnings"].to_string().contains(&warning), "{plan}");
+    })
+    .await;
+}
+
 async fn app_id(api: &Api) -> windlass_domain::AppId {
     let app = api.store.app(api.team, &"shop".parse().unwrap()).await;
     app.unwrap().unwrap().id

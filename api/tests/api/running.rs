@@ -1,9 +1,10 @@
 use serde_json::json;
+use windlass_api_types::ScaleOutcome;
 use windlass_domain::InstanceState;
 use windlass_store::InstanceEnd;
 
 use crate::{
-    support::with_api,
+    support::{Api, with_api},
     worker::{claim, keep, start},
 };
 
@@ -50,6 +51,77 @@ async fn process_types_are_scaled_and_restarted() {
                 .pointers(),
             ["/process"]
         );
+    })
+    .await;
+}
+
+const SCALE: &str = "/apps/shop/formation";
+const SCALE_PLAN: &str = "/apps/shop/formation?dry_run=true";
+
+/// An app whose live release has `web` and `worker`.
+async fn live(api: &Api) {
+    let app = json!({"name": "shop", "repo_url": "https://github.com/a/b"});
+    api.post("/apps", app).await.must_be(201);
+    api.post("/apps/shop/deployments", json!({})).await.must_be(202);
+    claim(&api.store).await.succeed().await;
+}
+
+#[tokio::test]
+async fn a_planned_scale_tells_each_process_type_and_changes_nothing() {
+    with_api(|api| async move {
+        live(&api).await;
+        let before = api.get(SCALE).await.must_be(200);
+        let planned = async |body| api.patch(SCALE_PLAN, body).await.must_be(200);
+        let row = |process: &str, from: u32, to: u32| json!({"process": process, "from": from, "to": to});
+
+        let plan = planned(json!({"worker": 2})).await;
+        let processes = json!([row("web", 1, 1), row("worker", 0, 2)]);
+        assert_eq!(
+            plan,
+            json!({"app": "shop", "changed": true, "processes": processes, "warnings": []})
+        );
+        let outcome = serde_json::from_value::<ScaleOutcome>(plan).unwrap();
+        assert!(matches!(outcome, ScaleOutcome::Planned(_)), "{outcome:?}");
+        let none = planned(json!({"web": 0})).await;
+        assert!(none["warnings"].to_string().contains("503"), "{none}");
+        let same = planned(json!({"web": 1})).await;
+        assert_eq!((&same["changed"], &same["warnings"]), (&json!(false), &json!([])));
+
+        assert_eq!(api.get(SCALE).await.must_be(200), before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_planned_scale_before_the_first_release_says_that_nothing_is_live() {
+    with_api(|api| async move {
+        api.app("shop").await;
+        let before = api.get(SCALE).await.must_be(200);
+        let plan = api.patch(SCALE_PLAN, json!({"clock": 1})).await.must_be(200);
+        assert_eq!(plan["processes"][0], json!({"process": "clock", "from": 0, "to": 1}));
+        assert_eq!(plan["processes"][1], json!({"process": "web", "from": 1, "to": 1}));
+        assert!(plan["warnings"].to_string().contains("nothing is live"), "{plan}");
+        assert_eq!(api.get(SCALE).await.must_be(200), before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_planned_scale_is_refused_as_the_scale_would_be() {
+    with_api(|api| async move {
+        live(&api).await;
+        for body in [
+            json!({"clock": 1, "web": 9}),
+            json!({"release": 1}),
+            json!({"web": 1001}),
+            json!({"web": -1}),
+            json!({"We b": 1}),
+        ] {
+            let plan = api.patch(SCALE_PLAN, body.clone()).await;
+            let real = api.patch(SCALE, body.clone()).await;
+            assert_eq!(plan.pointers(), real.pointers(), "{body}");
+            assert_eq!(plan.problem(422)["detail"], real.problem(422)["detail"], "{body}");
+        }
     })
     .await;
 }

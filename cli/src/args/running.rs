@@ -90,7 +90,7 @@ pub enum PsCommand {
     List(ShownInstances),
     /// Set how many instances of a process type run; without arguments, show it
     #[command(
-        after_help = "Examples:\n  windlass ps scale web=2 worker=1\n  windlass ps scale web+1\n  windlass ps scale              prints a line to paste back"
+        after_help = "Examples:\n  windlass ps scale web=2 worker=1\n  windlass ps scale web+1\n  windlass ps scale worker=0 --dry-run    shows what would change\n  windlass ps scale                       prints a line to paste back"
     )]
     Scale {
         /// `web=2`, `web+1` or `web-1`
@@ -99,6 +99,9 @@ pub enum PsCommand {
         /// Do not wait until the instances are as wanted
         #[arg(long)]
         detach: bool,
+        /// Change nothing: show how many instances there would be
+        #[arg(long, conflicts_with = "detach", requires = "changes")]
+        dry_run: bool,
     },
     /// Replace instances by new ones of the same release
     Restart {

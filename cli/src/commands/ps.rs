@@ -12,11 +12,15 @@ use crate::{
     client::{Client, take_items},
     context::Context,
     error::CliError,
+    output::harmless,
     scale::{self, ScaleChange},
     table::Table,
     time,
-    view::{self, App, CrashLoop, Instance, Process},
+    view::{self, App, CrashLoop, Instance, Process, ScalePlan},
 };
+
+/// How many instances of which process types.
+type Quantities = BTreeMap<String, u32>;
 
 pub async fn run(context: &Context<'_>, shown: ShownInstances, command: Option<PsCommand>) -> Result<(), CliError> {
     if shown.all && !matches!(command, None | Some(PsCommand::List(_))) {
@@ -27,7 +31,10 @@ pub async fn run(context: &Context<'_>, shown: ShownInstances, command: Option<P
     match command.unwrap_or(PsCommand::List(shown)) {
         PsCommand::List(own) => list(context, &app, shown.all || own.all).await,
         PsCommand::Scale { changes, .. } if changes.is_empty() => formation(context, &app).await,
-        PsCommand::Scale { changes, detach } => scale(context, &app, &changes, detach).await,
+        PsCommand::Scale {
+            changes, dry_run: true, ..
+        } => look_ahead(context, &app, &changes).await,
+        PsCommand::Scale { changes, detach, .. } => scale(context, &app, &changes, detach).await,
         PsCommand::Restart { process, detach } => restart(context, &app, process.as_ref(), detach).await,
     }
 }
@@ -133,12 +140,73 @@ async fn formation(context: &Context<'_>, app: &AppName) -> Result<(), CliError>
     context.out.data(&as_typed(&items)?)
 }
 
+/// The formation as it is, and what the changes make of the process types that they name.
+async fn now_and_then(
+    client: &Client,
+    app: &AppName,
+    changes: &[ScaleChange],
+) -> Result<(Quantities, Quantities), CliError> {
+    let now = quantities(&read_formation(client, app).await?)?;
+    let then = scale::quantities(changes, &now);
+    Ok((now, then))
+}
+
+/// What the change would do, and nothing else.
+async fn look_ahead(context: &Context<'_>, app: &AppName, changes: &[ScaleChange]) -> Result<(), CliError> {
+    let out = context.out;
+    let busy = out.spinner("looking ahead");
+    let client = context.client()?;
+    let (now, then) = now_and_then(&client, app, changes).await?;
+    let path = ["apps", app.as_str(), "formation"];
+    let query = [("dry_run", "true")];
+    let answer = client.send_with(Method::PATCH, &path, &query, &json!(then)).await?;
+    drop(busy);
+    if answer.get("changed").is_none() {
+        return Err(scaled_after_all(app, &now, &then));
+    }
+    if out.json {
+        return out.json(&answer);
+    }
+    show(context, app, &view::read(&answer)?)
+}
+
+/// A server that does not know of looking ahead makes the change.
+fn scaled_after_all(app: &AppName, now: &Quantities, then: &Quantities) -> CliError {
+    let as_before = |process: &String| format!("{process}={}", now.get(process).unwrap_or(&0));
+    let before: Vec<String> = then.keys().map(as_before).collect();
+    CliError::failure(format!("the server is too old for --dry-run, and has scaled {app}"))
+        .next(format!("to go back: windlass ps scale {} -a {app}", before.join(" ")))
+}
+
+fn show(context: &Context<'_>, app: &AppName, plan: &ScalePlan) -> Result<(), CliError> {
+    let out = context.out;
+    if !plan.changed {
+        out.note(&format!("{app} is scaled like that already; nothing would change."));
+        return Ok(());
+    }
+    let mut table = Table::new(&["", "TYPE", "NOW", "THEN"]).with_signs();
+    for process in &plan.processes {
+        let sign = if process.from == process.to { "=" } else { "~" };
+        table.row([
+            sign,
+            &process.process,
+            &process.from.to_string(),
+            &process.to.to_string(),
+        ]);
+    }
+    table.print(out)?;
+    for warning in &plan.warnings {
+        out.warn(&harmless(warning));
+    }
+    out.note("Nothing was changed. Without --dry-run it is.");
+    Ok(())
+}
+
 async fn scale(context: &Context<'_>, app: &AppName, changes: &[ScaleChange], detach: bool) -> Result<(), CliError> {
     let out = context.out;
     let client = context.client()?;
     let busy = out.spinner(&format!("scaling {app}"));
-    let now = quantities(&read_formation(&client, app).await?)?;
-    let quantities = scale::quantities(changes, &now);
+    let (_, quantities) = now_and_then(&client, app, changes).await?;
     let path = ["apps", app.as_str(), "formation"];
     let mut answer = client.send(Method::PATCH, &path, Some(&json!(quantities))).await?;
     drop(busy);
@@ -163,7 +231,7 @@ async fn scale(context: &Context<'_>, app: &AppName, changes: &[ScaleChange], de
     Ok(())
 }
 
-fn quantities(items: &[Value]) -> Result<BTreeMap<String, u32>, CliError> {
+fn quantities(items: &[Value]) -> Result<Quantities, CliError> {
     let processes = view::read_all::<Process>(items)?.into_iter();
     Ok(processes.map(|process| (process.process, process.quantity)).collect())
 }

@@ -35,7 +35,7 @@ pub struct CrashLoop {
     pub process: String,
     /// The live release.
     pub release: Option<String>,
-    /// How often within ten minutes.
+    /// How often within twenty minutes.
     #[serde(default)]
     pub crashes: u32,
     /// Why the last time.
@@ -55,7 +55,7 @@ impl CrashLoop {
         } else {
             format!(", the last: {last}")
         };
-        format!("ended {} times within 10 min{last}", self.crashes)
+        format!("ended {} times within 20 min{last}", self.crashes)
     }
 
     /// All of it in a line.

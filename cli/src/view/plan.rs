@@ -50,6 +50,30 @@ pub struct ConfigPlan {
     pub deployment: Option<Plan>,
 }
 
+/// What scaling would do.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ScalePlan {
+    /// Whether anything would be other than it is now.
+    pub changed: bool,
+    /// Process types.
+    #[serde(default)]
+    pub processes: Vec<PlannedScale>,
+    /// What to know before.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// How many instances of a process type there would be.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlannedScale {
+    /// The process type.
+    pub process: String,
+    /// How many are wanted now.
+    pub from: u32,
+    /// How many would be.
+    pub to: u32,
+}
+
 /// Names of config vars.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

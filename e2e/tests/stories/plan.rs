@@ -39,6 +39,9 @@ async fn a_plan_says_what_would_change_and_changes_nothing() {
         downtime["seconds"].as_u64().is_some_and(|seconds| seconds > 0),
         "{downtime:#}"
     );
+    let scaling = shop.path("/formation?dry_run=true");
+    let scaled = engine.api().patch(&scaling, json!({ "web": 0 })).await.must_be(200);
+    assert_eq!(scaled["processes"], json!([{ "process": "web", "from": 1, "to": 0 }]));
     assert_eq!(shop.containers(), containers);
     assert_eq!(everything(&engine, &shop).await, before);
 }
