@@ -28,7 +28,8 @@ use crate::{
     postgres::EmbeddedPostgres,
     readiness::{Dependencies, RuntimeSlot},
     roles::Role,
-    router_process, shutdown, socket,
+    router_process::{self, Router},
+    shutdown, socket,
 };
 
 /// Runs the roles until a signal.
@@ -67,20 +68,52 @@ async fn engine(
 ) -> anyhow::Result<()> {
     let token = CancellationToken::new();
     shutdown::on_signal(token.clone(), config.shutdown)?;
-    let (postgres, url) = database(&config).await?;
+    // Before anything that may be slow or down: the router has its last table, and needs nobody else to serve by it.
+    let router = tokio::select! {
+        () = token.cancelled() => return Ok(()),
+        router = router(&config, roles) => router?,
+    };
+    let supervised = async {
+        if let Some(router) = router {
+            router_process::supervise(router, config.clone(), token.clone()).await;
+        }
+    };
+    let wired = with_postgres(&config, (roles, succession), handed, &token);
+    let (result, ()) = tokio::join!(wired, supervised);
+    tracing::info!("ended");
+    result
+}
+
+/// The built-in router, if it is to be looked after here.
+async fn router(config: &Config, roles: &[Role]) -> anyhow::Result<Option<Router>> {
+    if roles.contains(&Role::Router) && config.router == RouterKind::Builtin {
+        router_process::ensure(config).await.map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+async fn with_postgres(
+    config: &Config,
+    roles: (&[Role], Option<Succession>),
+    handed: Option<TcpListener>,
+    token: &CancellationToken,
+) -> anyhow::Result<()> {
+    // A PostgreSQL that does not even start ends the supervision of the router, too.
+    let _ends = token.clone().drop_guard();
+    let (postgres, url) = database(config).await?;
     let supervised = async {
         match &postgres {
             Some(postgres) => postgres.supervise(token.clone()).await,
             None => token.cancelled().await,
         }
     };
-    let wired = with_database(&config, (roles, succession), url, handed, &token);
+    let wired = with_database(config, roles, url, handed, token);
     let (result, ()) = tokio::join!(wired, supervised);
     // PostgreSQL ends last: everything else writes to it.
     if let Some(postgres) = postgres {
         postgres.stop().await;
     }
-    tracing::info!("ended");
     result
 }
 
@@ -131,17 +164,6 @@ async fn with_database(
     });
     let runtime: RuntimeSlot = Arc::default();
     let repositories = repositories(config)?;
-    if roles.contains(&Role::Router) && config.router == RouterKind::Builtin {
-        let router = tokio::select! {
-            () = token.cancelled() => return Ok(()),
-            ensured = router_process::ensure(config) => ensured?,
-        };
-        let supervised = (config.clone(), token.clone());
-        tasks.spawn(async move {
-            router_process::supervise(router, supervised.0, supervised.1).await;
-            Ok(())
-        });
-    }
     if roles.contains(&Role::Api) {
         let readiness = Dependencies {
             store: store.clone(),

@@ -27,7 +27,10 @@ pub fn tell_systemd(state: &[NotifyState<'_>]) {
 /// What is handed over is not one listening TCP socket.
 pub fn handed_over() -> anyhow::Result<Option<TcpListener>> {
     let (count, process) = (crate::environment("LISTEN_FDS"), crate::environment("LISTEN_PID"));
-    check_count(count.as_deref(), process.as_deref())?;
+    if !is_for_us(process.as_deref()) {
+        return Ok(None);
+    }
+    check_count(count.as_deref())?;
     let mut handed = ListenFd::from_env();
     ensure!(
         handed.len() <= 1,
@@ -47,11 +50,16 @@ pub fn handed_over() -> anyhow::Result<Option<TcpListener>> {
     Ok(listener)
 }
 
-/// What was meant for another process is left alone, as sd_listen_fds(3) does; what is meant for this one must be understood.
-fn check_count(count: Option<&str>, process: Option<&str>) -> anyhow::Result<()> {
-    let ours = process.is_none_or(|process| process.is_empty() || process == std::process::id().to_string());
+/// Whether the process that descriptors were meant for is this one, as sd_listen_fds(3) wants it said: what came along from whoever
+/// started this process may be anything.
+fn is_for_us(process: Option<&str>) -> bool {
+    process.and_then(|process| process.parse().ok()) == Some(std::process::id())
+}
+
+/// What is meant for this process must be understood.
+fn check_count(count: Option<&str>) -> anyhow::Result<()> {
     match count {
-        Some(count) if ours && count.parse::<usize>().is_err() => {
+        Some(count) if count.parse::<usize>().is_err() => {
             bail!("LISTEN_FDS is `{count}`, which is no number of sockets; unset it, or let systemd set it")
         }
         _ => Ok(()),
@@ -71,4 +79,18 @@ pub async fn api(config: &Config, handed: Option<TcpListener>) -> anyhow::Result
             config.api_listen
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_to_be_for_this_process_is_taken() {
+        let ours = std::process::id().to_string();
+        assert!(is_for_us(Some(&ours)));
+        for process in [None, Some(""), Some("1"), Some("-1"), Some("ours")] {
+            assert!(!is_for_us(process), "{process:?}");
+        }
+    }
 }

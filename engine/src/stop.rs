@@ -1,15 +1,17 @@
 //! `windlassd stop`.
 
 use std::{
+    io,
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use windlass_router::control::{ControlClient, ControlError};
+use windlass_router::control::{self, ControlClient, ControlError};
 
-use crate::{config::Config, data_dir};
+use crate::{config::Config, data_dir, router_process};
 
 /// A router gives its last requests half a minute.
 const DRAINED: Duration = Duration::from_secs(40);
@@ -25,7 +27,7 @@ pub fn run(config: &Config, all: bool) -> anyhow::Result<ExitCode> {
         stop_engine(config, pid)?;
     }
     if all {
-        stop_router(config)?;
+        stop_routers(config)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -45,38 +47,54 @@ fn stop_engine(config: &Config, pid: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn stop_router(config: &Config) -> anyhow::Result<()> {
+fn stop_routers(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let said = runtime
-        .block_on(end_router(&ControlClient::new(config.router_socket())))
+    let ended = runtime
+        .block_on(end_routers(config))
         .with_context(|| format!("the router still runs; its log is {}", config.router_log().display()))?;
-    println!("{said}");
+    if ended.is_empty() {
+        println!("No router runs.");
+    }
+    for said in ended {
+        println!("{said}");
+    }
     Ok(())
 }
 
-/// Ends the router, which lets its requests end. Returns what to say of it.
-async fn end_router(client: &ControlClient) -> anyhow::Result<&'static str> {
+/// Ends all routers, which lets their requests end: the one that serves, and any that hangs or drains beside it. Returns what to say
+/// of each.
+async fn end_routers(config: &Config) -> anyhow::Result<Vec<&'static str>> {
+    let folder = config.router_dir();
+    let routers = match control::in_folder(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        found => found.with_context(|| format!("cannot look into {}", folder.display()))?,
+    };
+    let mut ended = Vec::new();
+    for router in routers {
+        ended.extend(end_router(&router, &folder).await?);
+    }
+    Ok(ended)
+}
+
+/// Ends a router. Nothing is to be said of one that is gone already.
+async fn end_router(client: &ControlClient, folder: &Path) -> anyhow::Result<Option<&'static str>> {
     match client.shutdown().await {
         Ok(()) => {}
-        Err(error) if error.says_gone() => return Ok("No router runs."),
-        Err(ControlError::Timeout(_)) => return end_silent_router(client).await,
+        Err(error) if error.says_gone() => return Ok(None),
+        Err(ControlError::Timeout(_) | ControlError::Unreachable(_)) => {
+            return end_silent_router(client, folder).await.map(Some);
+        }
         Err(error) => return Err(error).context("the router does not know how to end; end its process"),
     }
     until_gone(client, DRAINED).await?;
-    Ok("The router has ended.")
+    Ok(Some("The router has ended."))
 }
 
 /// What answers nothing does not end when asked to.
-async fn end_silent_router(client: &ControlClient) -> anyhow::Result<&'static str> {
+async fn end_silent_router(client: &ControlClient, folder: &Path) -> anyhow::Result<&'static str> {
     let process = client.process().await.ok().flatten();
-    let process = process.and_then(|process| Pid::from_raw(process.try_into().ok()?));
     let process = process.context("the router does not answer, and its process cannot be found; end it by hand")?;
-    kill_process(process, Signal::KILL).with_context(|| {
-        format!(
-            "the router (process {}) does not answer, and cannot be ended",
-            process.as_raw_nonzero()
-        )
-    })?;
+    router_process::kill(process, folder).context("the router does not answer, and cannot be ended; end it by hand")?;
     until_gone(client, Duration::from_secs(10)).await?;
     Ok("The router did not answer any more. It was ended, and with it the requests that it had.")
 }

@@ -46,14 +46,30 @@ fn free_address() -> String {
         .to_string()
 }
 
+/// The soft limit of open files that systemd starts a service with.
+const AS_SYSTEMD: &str = "ulimit -S -n 1024; exec \"$@\"";
+
 /// An engine that ends with the test, whatever happens.
 struct Engine(Child);
 
 impl Engine {
     fn start(roles: &str, data_dir: &Path, router_http: &str) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_windlassd"))
-            .args(["run", "--roles", roles])
+        Self::start_with(roles, data_dir, router_http, &[])
+    }
+
+    fn start_with(roles: &str, data_dir: &Path, router_http: &str, environment: &[(&str, &str)]) -> Self {
+        let child = Command::new("/bin/sh")
+            .args([
+                "-c",
+                AS_SYSTEMD,
+                "sh",
+                env!("CARGO_BIN_EXE_windlassd"),
+                "run",
+                "--roles",
+                roles,
+            ])
             .env_clear()
+            .envs(environment.iter().copied())
             .env("PATH", "/usr/bin:/bin")
             .env("WINDLASS_DATA_DIR", data_dir)
             .env("WINDLASS_ROUTER_HTTP", router_http)
@@ -104,8 +120,50 @@ async fn a_router_alone_is_unprivileged_owns_its_folder_and_ends_soon_after_its_
     assert_ne!(user, 0);
     let folder = fs::metadata(temp.path().join("router")).unwrap();
     assert_eq!((folder.uid(), folder.mode() & 0o777), (user, 0o700));
+    must_have_all_descriptors(status.pid);
     assert!(engine.terminate() < Duration::from_secs(3));
     assert!(!temp.path().join("router/control.sock").exists());
+}
+
+#[track_caller]
+fn must_have_all_descriptors(pid: u32) {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .unwrap();
+    let files: Vec<&str> = files.split_whitespace().collect();
+    assert_eq!(files[0], files[1], "the soft limit is the hard one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_does_not_answer_the_router_serves_its_last_table_and_is_looked_after() {
+    let temp = data_dir();
+    let table = RouteTable {
+        generation: 7,
+        routes: vec![route_to(app().await)],
+    };
+    fs::create_dir(temp.path().join("router")).unwrap();
+    fs::write(
+        temp.path().join("router/table.json"),
+        serde_json::to_vec(&table).unwrap(),
+    )
+    .unwrap();
+    let (http, nobody) = (
+        free_address(),
+        format!("postgres://windlass@{}/windlass", free_address()),
+    );
+    let environment = [("DATABASE_URL", nobody.as_str())];
+    let mut engine = Engine::start_with("api,worker,router", temp.path(), &http, &environment);
+    let first = answer(temp.path(), &mut engine, |status| status.generation == 7).await;
+    must_have_all_descriptors(first.pid);
+    let address = http.parse().unwrap();
+    assert!(ask_and_wait(address).await.ends_with("app"));
+
+    kill_process(Pid::from_raw(first.pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+    assert!(ask_and_wait(address).await.ends_with("app"), "another router serves");
+    assert!(engine.terminate() < Duration::from_secs(10));
+    end_router(temp.path()).await;
 }
 
 /// A router of another version, as far as the engine can tell: asked to end, it goes on answering for as many questions as a
@@ -166,7 +224,7 @@ struct Serving {
     ended: tokio::task::JoinHandle<Result<(), windlass_router::RouterError>>,
 }
 
-/// Tables of the engine are older than this one: it has no apps.
+/// No engine goes on from this number, so that none replaces the table by its own, which has no apps.
 const NEWEST: u64 = u64::MAX / 2;
 
 impl Serving {
@@ -392,6 +450,8 @@ async fn a_router_that_hangs_is_replaced_and_refuses_nobody_meanwhile() {
     assert!(engine.terminate() < Duration::from_secs(10));
 
     stop_process(third.pid).await;
+    // The common name goes with a successor that ends.
+    fs::remove_file(temp.path().join("router/control.sock")).unwrap();
     let said = stop_all(temp.path());
     assert!(said.contains("The router did not answer any more"), "{said}");
     until_it_is_gone(third.pid).await;

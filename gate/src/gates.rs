@@ -25,6 +25,11 @@ const NEW: State = State {
     open: false,
     told: true,
 };
+/// What a power cut left of a gate's state cannot be read: the program takes that for closed, and has to be told anew.
+const UNREADABLE: State = State {
+    open: false,
+    told: false,
+};
 
 /// All gates of an engine. Whatever it does may be done twice.
 #[derive(Debug, Clone)]
@@ -44,8 +49,11 @@ impl Gates {
         let mut hasher = DefaultHasher::new();
         PROGRAM.hash(&mut hasher);
         let program = programs.join(format!("{:016x}", hasher.finish()));
-        if !program.exists() {
+        if !is_program(&program) {
             write_whole(&program, PROGRAM, 0o555)?;
+            // Docker keeps what it was told of a container, so what that is to run must be there after a power cut as well.
+            sync_folder(&programs)?;
+            sync_folder(&root)?;
         }
         Ok(Self { root, program })
     }
@@ -76,19 +84,24 @@ impl Gates {
         // A link shares its pages in memory with all the others.
         match fs::hard_link(&self.program, &program) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_program(&program) => {}
             Err(_) => write_whole(&program, PROGRAM, 0o555)?,
         }
         if self.state(name)?.is_none() {
             self.set(name, NEW)?;
+            sync_folder(&folder)?;
+            sync_folder(&self.root)?;
         }
         Ok(folder)
     }
 
     /// What a gate says; none if there is no such gate.
     pub fn state(&self, name: &str) -> io::Result<Option<State>> {
-        match fs::read_to_string(self.folder(name).join(STATE_NAME)) {
-            Ok(words) => Ok(State::read(words.trim_end())),
+        match fs::read(self.folder(name).join(STATE_NAME)) {
+            Ok(bytes) => {
+                let words = String::from_utf8_lossy(&bytes);
+                Ok(Some(State::read(words.trim_end()).unwrap_or(UNREADABLE)))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -100,9 +113,10 @@ impl Gates {
         write_whole(&self.folder(name).join(STATE_NAME), words.as_bytes(), 0o444)
     }
 
-    /// When a gate was last changed; none if there is no such gate.
+    /// When a gate was last changed; none if there is no such gate. One that is just being made may have no state yet.
     pub fn changed(&self, name: &str) -> Option<SystemTime> {
-        let file = fs::metadata(self.folder(name).join(STATE_NAME));
+        let folder = self.folder(name);
+        let file = fs::metadata(folder.join(STATE_NAME)).or_else(|_| fs::metadata(folder));
         file.and_then(|file| file.modified()).ok()
     }
 
@@ -184,16 +198,28 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
 
-/// Writes a file beside its place and then puts it there.
+/// Whether the program is there, and whole.
+fn is_program(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|found| found == PROGRAM)
+}
+
+/// Writes a file beside its place and then puts it there. After a power cut there is the old or the new one, and never a part of it.
 fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let beside = path.with_extension("new");
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    fs::write(&beside, content)?;
-    fs::set_permissions(&beside, Permissions::from_mode(mode))?;
+    let mut file = File::create_new(&beside)?;
+    file.write_all(content)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.sync_all()?;
     fs::rename(&beside, path)
+}
+
+/// Sees to it that what is in a folder now is there after a power cut, too.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -262,6 +288,47 @@ mod tests {
             let ended = Command::new(gate.join("gate")).arg(gate.join(file)).status().unwrap();
             assert_eq!(ended.code(), Some(1), "{file}");
         }
+    }
+
+    #[test]
+    fn a_program_that_a_power_cut_left_empty_is_written_anew() {
+        let (folder, gates) = gates();
+        let gate = gates.make("one").unwrap();
+        // One file, with a name in each of both folders.
+        fs::remove_file(&gates.program).unwrap();
+        fs::write(&gates.program, "").unwrap();
+        fs::remove_file(gate.join("gate")).unwrap();
+        fs::hard_link(&gates.program, gate.join("gate")).unwrap();
+
+        let gates = Gates::at(folder.path().join("gates")).unwrap();
+        gates.make("one").unwrap();
+        gates.make("two").unwrap();
+        for name in ["one", "two"] {
+            gates.set(name, State { told: false, ..OPEN }).unwrap();
+            let gate = gates.folder(name);
+            assert_eq!(ask(&gate).wait().unwrap().code(), Some(0), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_gate_whose_state_cannot_be_read_is_closed_and_has_to_be_told_so() {
+        let (_folder, gates) = gates();
+        let gate = gates.make("one").unwrap();
+        for left in [&b""[..], &[0; 7], &[0xff], b"ajar\n"] {
+            fs::remove_file(gate.join("state")).unwrap();
+            fs::write(gate.join("state"), left).unwrap();
+            assert_eq!(gates.state("one").unwrap(), Some(UNREADABLE), "{left:?}");
+        }
+        gates.set("one", OPEN).unwrap();
+        assert_eq!(gates.state("one").unwrap(), Some(OPEN));
+    }
+
+    #[test]
+    fn a_gate_that_is_just_being_made_has_an_age() {
+        let (_folder, gates) = gates();
+        fs::create_dir(gates.folder("one")).unwrap();
+        assert!(gates.changed("one").is_some());
+        assert_eq!(gates.changed("two"), None);
     }
 
     #[test]

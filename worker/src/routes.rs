@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::sync::Mutex;
 use windlass_domain::{AppName, Hostname, InstanceId, ProcessType, Route, RouteTable, Upstream};
 use windlass_store::Store;
@@ -11,6 +11,10 @@ use crate::{Edge, Exception, WorkerConfig};
 
 /// How often a table is made anew because the edge has a newer one.
 const OVERTAKEN: u32 = 5;
+
+/// The highest number of a table that an edge is believed to have: half of what the sequence can count. Beyond the end of that no
+/// table could be made at all any more.
+const MAX_GENERATION: u64 = 1 << 62;
 
 /// Builds the route table from rows and hands it over whole.
 pub(crate) struct RoutePublisher {
@@ -118,10 +122,10 @@ impl RoutePublisher {
 
     /// Whether the edge has a newer table than this one; then the numbers go on from there.
     async fn has_newer(&self, table: &RouteTable) -> anyhow::Result<bool> {
-        let Some(has) = self.edge.generation().await?.filter(|has| *has > table.generation) else {
+        let Some(newer) = newer(self.edge.generation().await?, table.generation)? else {
             return Ok(false);
         };
-        self.store.raise_route_generation(has).await?;
+        self.store.raise_route_generation(newer).await?;
         Ok(true)
     }
 
@@ -131,6 +135,19 @@ impl RoutePublisher {
             .map(|(app, upstreams)| route(&self.config, app, upstreams))
             .collect()
     }
+}
+
+/// What the edge has, if that is newer than this.
+fn newer(has: Option<u64>, than: u64) -> anyhow::Result<Option<u64>> {
+    let Some(has) = has.filter(|has| *has > than) else {
+        return Ok(None);
+    };
+    ensure!(
+        has <= MAX_GENERATION,
+        "the router says that it has table {has}, and no engine ever made so many; end it (`windlassd stop --all`), remove \
+         `router/table.json` from the data directory, and start the engine"
+    );
+    Ok(Some(has))
 }
 
 fn none_of(app: &AppName, exceptions: Vec<Exception>) -> anyhow::Result<()> {
@@ -154,4 +171,21 @@ pub(crate) fn route(config: &WorkerConfig, app: AppName, upstreams: Vec<Upstream
         middlewares: Vec::new(),
         upstreams,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_on_behind_a_newer_table_but_never_so_far_that_none_is_left() {
+        assert_eq!(newer(None, 7).unwrap(), None);
+        assert_eq!(newer(Some(7), 7).unwrap(), None);
+        assert_eq!(newer(Some(8), 7).unwrap(), Some(8));
+        assert_eq!(newer(Some(MAX_GENERATION), 7).unwrap(), Some(MAX_GENERATION));
+        for mad in [MAX_GENERATION + 1, i64::MAX.unsigned_abs(), u64::MAX] {
+            let refused = newer(Some(mad), 7).unwrap_err().to_string();
+            assert!(refused.contains("windlassd stop --all"), "{refused}");
+        }
+    }
 }

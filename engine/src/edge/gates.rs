@@ -91,7 +91,8 @@ pub(super) fn sweep(gates: &Gates, seen: &[Observed]) -> io::Result<usize> {
     let used: HashSet<String> = seen.iter().map(|container| container.instance.to_string()).collect();
     let mut left = 0;
     for name in gates.names()? {
-        let age = gates.changed(&name).and_then(|at| at.elapsed().ok());
+        // A clock that was put back makes none old.
+        let age = gates.changed(&name).map(|at| at.elapsed().unwrap_or_default());
         if !used.contains(&name) && age.is_none_or(|age| age > ORPHANED) {
             gates.remove(&name)?;
         } else {

@@ -1,16 +1,16 @@
 //! The router without an engine beside it.
 
-use std::{fs, net::TcpListener, os::unix::process::CommandExt, process::ExitCode};
+use std::{fs, os::unix::process::CommandExt, process::ExitCode};
 
 use anyhow::{Context, bail};
 use windlass_router::control::ControlClient;
 
-use super::{cannot_listen, cannot_start, child};
+use super::{cannot_listen, cannot_start, child, listen};
 use crate::{config::Config, logging};
 
 /// The router instead of this process, for a machine that does nothing else: with the same user and the same folder.
 pub fn serve_alone(config: &Config) -> anyhow::Result<ExitCode> {
-    let listener = TcpListener::bind(config.router_http).with_context(|| cannot_listen(config))?;
+    let listener = listen(config.router_http).with_context(|| cannot_listen(config))?;
     refuse_a_second(config)?;
     fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;

@@ -3,7 +3,6 @@
 use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_router::control::{self, ControlClient, ControlError, RouterStatus, Sign, Vigil};
@@ -11,7 +10,7 @@ use windlass_router::control::{self, ControlClient, ControlError, RouterStatus, 
 use super::{
     DRAIN, bind,
     child::{self, client_of},
-    listens_where_wanted, pulse,
+    kill, listens_where_wanted, make_room, pulse,
 };
 use crate::config::Config;
 
@@ -69,6 +68,9 @@ async fn take_over(config: &Config, common: &ControlClient, status: RouterStatus
     let listener = listeners
         .into_iter()
         .find(|listener| listens_where_wanted(listener, config.router_http));
+    if let Some(listener) = &listener {
+        make_room(listener)?;
+    }
     match listener {
         Some(listener) if ours => {
             let (pid, generation) = (status.pid, status.generation);
@@ -112,18 +114,17 @@ async fn replace_stranger(config: &Config, common: &ControlClient) -> anyhow::Re
 async fn replace_silent(config: &Config, common: &ControlClient) -> anyhow::Result<Router> {
     let process = common.process().await.ok().flatten();
     tracing::warn!(process, "the router does not answer; ending it and starting another");
-    kill(process);
+    kill_if_known(config, process);
     let listener = bind(config, Instant::now() + DYING).await?;
     Router::start(config, listener).await
 }
 
-fn kill(process: Option<u32>) {
-    let process = process.and_then(|process| Pid::from_raw(process.try_into().ok()?));
-    let Some(process) = process.filter(|process| *process != rustix::process::getpid()) else {
-        return;
-    };
-    if let Err(error) = kill_process(process, Signal::KILL) {
-        tracing::warn!(%error, "the router that hangs cannot be ended");
+fn kill_if_known(config: &Config, process: Option<u32>) {
+    if let Some(process) = process
+        && let Err(error) = kill(process, &config.router_dir())
+    {
+        let error = format!("{error:#}");
+        tracing::warn!(error, "the router that hangs cannot be ended");
     }
 }
 
@@ -174,12 +175,12 @@ impl Router {
     }
 
     /// One that was only slow ends in order. One that hangs would hold its requests for ever, and delay every table.
-    async fn take_over_from_silent(&self, old: &Self) {
+    async fn take_over_from_silent(&self, old: &Self, config: &Config) {
         self.take_table_of(&old.client).await;
         match old.client.shutdown().await {
             Err(error) if !error.says_gone() => {
                 tracing::warn!(pid = old.pid, %error, "ending the router that hangs");
-                kill(old.process);
+                kill_if_known(config, old.process);
             }
             _ => {}
         }
@@ -215,7 +216,7 @@ impl Router {
             Cause::Hangs => {
                 tracing::warn!(pid = self.pid, "the router does not answer any more; starting another");
                 let new = Self::start(config, listener).await?;
-                new.take_over_from_silent(self).await;
+                new.take_over_from_silent(self, config).await;
                 Ok(new)
             }
             Cause::Told(sign @ (Sign::Stopping | Sign::Gone)) => {

@@ -1,9 +1,11 @@
 //! The engine's side of the control socket.
 
 use std::{
+    fs,
     future::Future,
     io,
     net::TcpListener,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -168,11 +170,10 @@ impl ControlClient {
     }
 
     /// The process that listens on the control socket, as the kernel knows it: also of a router that answers nothing. None if it is
-    /// of another PID namespace.
+    /// of another PID namespace. Whoever may write to the folder may have put another process's socket there.
     pub async fn process(&self) -> Result<Option<u32>, ControlError> {
         self.within_deadline(async {
-            let stream = UnixStream::connect(&self.path).await;
-            let peer = stream.and_then(|stream| stream.peer_cred());
+            let peer = self.connect().await?.peer_cred();
             let pid = peer.map_err(ControlError::Unreachable)?.pid();
             Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0))
         })
@@ -193,13 +194,23 @@ impl ControlClient {
             .map_err(|_| ControlError::Timeout(self.deadline))?
     }
 
+    /// The folder is the unprivileged router's own: a symbolic link there could name the socket of anybody.
+    async fn connect(&self) -> Result<UnixStream, ControlError> {
+        let connected = async {
+            if fs::symlink_metadata(&self.path)?.file_type().is_socket() {
+                UnixStream::connect(&self.path).await
+            } else {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
+        };
+        connected.await.map_err(ControlError::Unreachable)
+    }
+
     /// Opens a connection and sends the request.
     async fn ask(&self, request: &Request) -> Result<UnixStream, ControlError> {
         let mut line = serde_json::to_vec(request).map_err(not_understood)?;
         line.push(b'\n');
-        let mut stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(ControlError::Unreachable)?;
+        let mut stream = self.connect().await?;
         stream.write_all(&line).await.map_err(ControlError::Broken)?;
         Ok(stream)
     }
@@ -236,5 +247,27 @@ fn unexpected(answer: Answer) -> ControlError {
         other => ControlError::Protocol {
             reason: format!("unexpected answer {other:?}"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_link_to_the_socket_of_somebody_else_is_no_router() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, link) = (folder.path().join("else.sock"), folder.path().join("control.sock"));
+        let other = UnixListener::bind(&socket).unwrap();
+        other.set_nonblocking(true).unwrap();
+        symlink(&socket, &link).unwrap();
+        let client = ControlClient::new(&link);
+        assert!(client.process().await.unwrap_err().says_gone());
+        assert!(client.shutdown().await.unwrap_err().says_gone());
+        assert!(other.accept().is_err(), "nobody has connected");
+        let process = ControlClient::new(&socket).process().await.unwrap();
+        assert_eq!(process, Some(std::process::id()));
     }
 }

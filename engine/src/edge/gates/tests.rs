@@ -84,7 +84,15 @@ async fn with_another_router_gates_go_with_their_containers_and_all_the_rest_wit
 async fn a_gate_whose_container_may_be_about_to_be_made_stays() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("gates");
-    Gates::at(&root).unwrap().make("young").unwrap();
-    assert_eq!(clear_away_once(root.clone(), &FakeRuntime::new()).await.unwrap(), 1);
-    assert!(root.join("young").exists());
+    let gates = Gates::at(&root).unwrap();
+    gates.make("young").unwrap();
+    gates.make("later").unwrap();
+    let state = File::open(root.join("later/state")).unwrap();
+    state.set_modified(SystemTime::now() + ORPHANED).unwrap();
+    // So begins the making of one.
+    std::fs::create_dir(root.join("begun")).unwrap();
+    assert_eq!(clear_away_once(root.clone(), &FakeRuntime::new()).await.unwrap(), 3);
+    for name in ["young", "later", "begun"] {
+        assert!(root.join(name).exists(), "{name}");
+    }
 }
