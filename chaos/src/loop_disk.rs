@@ -9,6 +9,9 @@ use std::{
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
+/// So much more may be free when it has just been filled: others write there and remove meanwhile.
+const TOLERANCE: u64 = 8 << 20;
+
 /// A mounted ext4 of some megabytes without blocks kept for root. Dropping it unmounts and removes it.
 #[derive(Debug)]
 pub struct LoopDisk {
@@ -39,15 +42,21 @@ impl LoopDisk {
     /// Fills it until only so many megabytes are left.
     ///
     /// # Errors
-    /// When its state cannot be read.
+    /// When its state cannot be read, or more is left.
     pub fn fill_but(&self, megabytes: u64) -> anyhow::Result<()> {
-        let state = rustix::fs::statvfs(&self.mount)?;
-        let free = state.f_bavail * state.f_frsize;
-        let ballast = free.saturating_sub(megabytes << 20);
+        let left = megabytes << 20;
+        let ballast = self.free_bytes()?.saturating_sub(left);
         let file = File::create(self.mount.join("ballast"))?;
         // What does not fit any more has filled it.
         let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, ballast.max(1));
+        let free = self.free_bytes()?;
+        ensure!(free <= left + TOLERANCE, "{free} bytes are free, and {left} should be");
         Ok(())
+    }
+
+    fn free_bytes(&self) -> anyhow::Result<u64> {
+        let state = rustix::fs::statvfs(&self.mount)?;
+        Ok(state.f_bavail * state.f_frsize)
     }
 
     /// Takes away what filled it.

@@ -1,4 +1,4 @@
-//! `chaos`: runs the scenarios and prints one table. Ends with 1 when an invariant was broken.
+//! `chaos`: runs the scenarios and prints one table. Ends with 1 when an invariant was broken, a bound missed, or nothing tried.
 
 use std::{
     process::ExitCode,
@@ -7,7 +7,11 @@ use std::{
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use windlass_chaos::{args::Args, report::table, scenario};
+use windlass_chaos::{
+    args::Args,
+    report::{Tally, table},
+    scenario,
+};
 
 #[tokio::main(worker_threads = 4)]
 async fn main() -> ExitCode {
@@ -37,11 +41,15 @@ async fn prove() -> ExitCode {
         scenario::ALL.iter().for_each(|(name, _)| println!("{name}"));
         return ExitCode::SUCCESS;
     }
+    if let Some(word) = scenario::unmatched(&args.scenario) {
+        eprintln!("no scenario's name holds `{word}`; `--list` names them all");
+        return ExitCode::FAILURE;
+    }
     eprintln!("# seed {seed}; repeat with --seed {seed}");
     let run = args.run(seed);
     let tallies = scenario::play(&run, &args.scenario).await;
     println!("{}\nseed {seed}", table(&tallies));
-    if tallies.iter().all(|tally| tally.violations.is_empty()) {
+    if tallies.iter().all(Tally::holds) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -48,14 +48,6 @@ impl Chance {
     pub fn percent(&mut self, percent: u32) -> bool {
         self.below(100) < u64::from(percent)
     }
-
-    /// The same things in another order.
-    pub fn shuffle<T>(&mut self, things: &mut [T]) {
-        for last in (1..things.len()).rev() {
-            let other = usize::try_from(self.below(last as u64 + 1)).expect("an index fits");
-            things.swap(last, other);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -77,14 +69,5 @@ mod tests {
         assert_ne!(first("kill", 1), first("kill", 2));
         assert_ne!(first("kill", 1), first("disk", 1));
         assert_eq!(first("kill", 1), first("kill", 1));
-    }
-
-    #[test]
-    fn a_shuffle_keeps_everything() {
-        let mut things: Vec<u32> = (0..20).collect();
-        Chance::new(3).shuffle(&mut things);
-        assert_ne!(things, (0..20).collect::<Vec<_>>());
-        things.sort_unstable();
-        assert_eq!(things, (0..20).collect::<Vec<_>>());
     }
 }

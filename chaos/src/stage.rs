@@ -16,6 +16,7 @@ use crate::{
     load::{Load, Traffic, Visits},
     point::{Points, Trap},
     proxy::{docker::DockerProxy, postgres::PostgresProxy},
+    report::Tally,
     site::Site,
     world::{DockerEye, World},
 };
@@ -70,8 +71,6 @@ pub struct Stage {
     untouched: BTreeMap<String, Vec<String>>,
     /// Ids of apps that a restored database does not know.
     forgotten: BTreeSet<String>,
-    /// What was found already: it is told once.
-    known: std::sync::Mutex<Vec<Violation>>,
     load: Option<Load>,
 }
 
@@ -80,7 +79,7 @@ pub struct Stage {
 pub struct Settled {
     /// How long it took until everything was as it should be.
     pub took: Duration,
-    /// What still was not.
+    /// What still was not; the tally has it.
     pub violations: Vec<Violation>,
     /// The world at the end.
     pub world: World,
@@ -141,7 +140,6 @@ impl Stage {
             sites: Vec::new(),
             untouched: BTreeMap::new(),
             forgotten: BTreeSet::new(),
-            known: std::sync::Mutex::default(),
             load: None,
         }
     }
@@ -240,15 +238,14 @@ impl Stage {
         }
     }
 
-    /// Waits until everything is as it should be, or `patience` is over.
-    pub async fn settle(&self, expected: &Expected, patience: Duration) -> Settled {
+    /// Waits until everything is as it should be, or `patience` is over. What still is not is tallied under this name, and told once.
+    pub async fn settle(&self, tally: &mut Tally, name: &str, expected: &Expected, patience: Duration) -> Settled {
         let start = Instant::now();
         loop {
-            let (violations, world) = self.judge(expected).await;
-            let violations = self.unknown(violations);
+            let (violations, world) = self.judge(tally, expected).await;
             let took = start.elapsed();
             if violations.is_empty() || took > patience {
-                self.known.lock().unwrap().extend(violations.iter().cloned());
+                tally.broke(name, violations.iter().cloned());
                 return Settled {
                     took,
                     violations,
@@ -257,13 +254,6 @@ impl Stage {
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
-    }
-
-    /// What was not told before.
-    fn unknown(&self, mut violations: Vec<Violation>) -> Vec<Violation> {
-        let known = self.known.lock().unwrap();
-        violations.retain(|violation| !known.contains(violation));
-        violations
     }
 
     /// Looks at the world.
@@ -275,9 +265,11 @@ impl Stage {
         World::look(&self.engine, &self.address(), router, &self.eye).await
     }
 
-    async fn judge(&self, expected: &Expected) -> (Vec<Violation>, World) {
+    /// What is not as it should be, without what the tally has already.
+    async fn judge(&self, tally: &Tally, expected: &Expected) -> (Vec<Violation>, World) {
         match self.look().await {
-            Ok(world) => (check(&self.history.all(), expected, &world), world),
+            Ok(world) => (tally.untold(check(&self.history.all(), expected, &world)), world),
+            // However often that was told: nothing is known to be good.
             Err(error) => {
                 let violation = Violation::new("I3", format!("the world cannot be looked at: {error:#}"));
                 (vec![violation], World::default())
@@ -286,19 +278,19 @@ impl Stage {
     }
 
     /// As [`Self::settle`] at the end of a scenario: what has no owner must be gone as well, after the engine's grace time.
-    pub async fn settle_for_good(&self) -> Settled {
+    pub async fn settle_for_good(&self, tally: &mut Tally, name: &str) {
         let expected = Expected {
             orphans: true,
             ..self.expected()
         };
-        let soon = self.settle(&self.expected(), PATIENCE).await;
+        let soon = self.settle(tally, name, &self.expected(), PATIENCE).await;
         if !soon.violations.is_empty() {
-            return soon;
+            return;
         }
-        if let Some(orphan) = self.judge(&expected).await.0.first() {
+        if let Some(orphan) = self.judge(tally, &expected).await.0.first() {
             eprintln!("# waiting for the sweep: {orphan}");
         }
-        self.settle(&expected, SWEEP).await
+        self.settle(tally, name, &expected, SWEEP).await;
     }
 
     /// Puts the engine, which was killed or has ended, back to work; gives the time until it was ready.

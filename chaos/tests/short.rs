@@ -14,6 +14,7 @@ fn short(rounds: u64) -> Run {
     Run {
         seed: 1,
         rounds,
+        round: None,
         per_scenario: Duration::from_secs(45),
         visits: Visits {
             rate: 40,
@@ -30,8 +31,9 @@ fn short(rounds: u64) -> Run {
 
 #[track_caller]
 fn must_hold(tally: Tally) {
-    let found = !tally.violations.is_empty();
-    assert!(!found, "{}", table(&[tally]));
+    // Bounds of time are for `make chaos`, which has the machine for itself.
+    let holds = tally.violations.is_empty() && tally.trials > 0;
+    assert!(holds, "{}", table(&[tally]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

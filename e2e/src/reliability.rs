@@ -59,6 +59,7 @@ fn run(rounds: usize) -> Run {
     Run {
         seed: 1,
         rounds: rounds as u64,
+        round: None,
         per_scenario: Duration::from_secs(600),
         visits: Visits {
             rate: RATE,

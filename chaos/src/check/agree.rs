@@ -1,9 +1,12 @@
 //! I3 to I6: rows, router, Docker and the apps' own answers agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Expected, Violation};
-use crate::world::{AppRow, World};
+use crate::{
+    history::{Ask, Operation, Outcome},
+    world::{AppRow, ReleaseRow, World},
+};
 
 fn apps<'a>(expected: &'a Expected, world: &'a World) -> impl Iterator<Item = &'a AppRow> {
     let whole = |app: &&AppRow| !app.deleting && !expected.hollow.contains(&app.name);
@@ -120,7 +123,13 @@ fn routes_are_those_of_the_rows(world: &World, app: &AppRow, found: &mut Vec<Vio
 }
 
 /// I4.
-pub(super) fn the_last_success_serves(expected: &Expected, world: &World, found: &mut Vec<Violation>) {
+pub(super) fn the_last_success_serves(
+    history: &[Operation],
+    expected: &Expected,
+    world: &World,
+    found: &mut Vec<Violation>,
+) {
+    let tints = tints(history);
     for app in apps(expected, world) {
         let succeeded = world.rows.releases.iter().filter(|release| {
             release.app == app.id
@@ -132,7 +141,7 @@ pub(super) fn the_last_success_serves(expected: &Expected, world: &World, found:
         let last = succeeded.max_by_key(|release| release.version);
         let live = app.live.as_deref().and_then(|id| world.rows.release(id));
         if last.map(|release| &release.id) != live.map(|release| &release.id) {
-            let number = |release: Option<&crate::world::ReleaseRow>| release.map_or(0, |release| release.version);
+            let number = |release: Option<&ReleaseRow>| release.map_or(0, |release| release.version);
             found.push(Violation::new(
                 "I4",
                 format!(
@@ -146,29 +155,55 @@ pub(super) fn the_last_success_serves(expected: &Expected, world: &World, found:
         let says = live
             .and_then(|release| release.commit.as_ref())
             .and_then(|commit| expected.commits.get(commit));
-        if world.rows.wanted(&app.id, "web") == 0 {
-            continue;
-        }
-        for answer in world.answers.get(&app.name).into_iter().flatten() {
-            let wrong = answer.status != 200 || says.is_some_and(|says| !answers(&answer.body, says));
-            if wrong {
-                found.push(Violation::new(
-                    "I4",
-                    format!(
-                        "{} answers {} {:?}, expected {says:?}",
-                        app.name,
-                        answer.status,
-                        answer.body.trim()
-                    ),
-                ));
-            }
+        let tint = live.and_then(|release| tints.get(&(app.name.as_str(), release.config_version)));
+        if world.rows.wanted(&app.id, "web") > 0 {
+            answers_as_itself(world, app, (says.map(String::as_str), tint.copied()), found);
         }
     }
 }
 
-/// Whether a body is `app version tint` of this app and version.
-fn answers(body: &str, says: &str) -> bool {
-    body.strip_prefix(says).is_some_and(|rest| rest.starts_with(' '))
+/// The tint of each version of an app's config that was acknowledged. A rollback makes versions of its own, which are not among these.
+fn tints(history: &[Operation]) -> BTreeMap<(&str, i32), &str> {
+    let mut tints = BTreeMap::new();
+    for operation in history {
+        let Ask::Config { tint } = &operation.ask else { continue };
+        if let Outcome::Acknowledged {
+            config_version: Some(version),
+            ..
+        } = operation.outcome
+        {
+            tints.insert((operation.app.as_str(), version), tint.as_str());
+        }
+    }
+    tints
+}
+
+fn answers_as_itself(
+    world: &World,
+    app: &AppRow,
+    (says, tint): (Option<&str>, Option<&str>),
+    found: &mut Vec<Violation>,
+) {
+    for answer in world.answers.get(&app.name).into_iter().flatten() {
+        let wrong = answer.status != 200 || says.is_some_and(|says| !answers(&answer.body, says, tint));
+        if wrong {
+            found.push(Violation::new(
+                "I4",
+                format!(
+                    "{} answers {} {:?}, expected {says:?} {tint:?}",
+                    app.name,
+                    answer.status,
+                    answer.body.trim()
+                ),
+            ));
+        }
+    }
+}
+
+/// Whether a body is `app version tint` of this app and version, and of this tint if it is known.
+fn answers(body: &str, says: &str, tint: Option<&str>) -> bool {
+    let rest = body.strip_prefix(says).and_then(|rest| rest.strip_prefix(' '));
+    rest.is_some_and(|rest| tint.is_none_or(|tint| rest.trim_end() == tint))
 }
 
 /// I6.
@@ -208,7 +243,8 @@ pub(super) fn everything_has_an_owner(expected: &Expected, world: &World, found:
             orphan(format!("network {network}"));
         }
     }
-    let images: BTreeSet<&str> = world.rows.images.iter().map(|row| row.reference.as_str()).collect();
+    let kept = world.rows.images.iter().filter(|row| !row.removed);
+    let images: BTreeSet<&str> = kept.map(|row| row.reference.as_str()).collect();
     for image in &world.docker.images {
         if !images.contains(image.as_str()) {
             orphan(format!("image {image}"));

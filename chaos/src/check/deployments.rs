@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Expected, Violation};
+use super::{Expected, Violation, was_refused};
 use crate::{
     history::{Ask, Operation, Outcome},
     world::{DeploymentRow, StepRow, World},
@@ -25,55 +25,88 @@ pub(super) fn end_once(history: &[Operation], expected: &Expected, world: &World
     let cancelled: BTreeSet<&str> = history
         .iter()
         .filter_map(|operation| match &operation.ask {
-            Ask::Cancel { deployment } => Some(deployment.as_str()),
+            Ask::Cancel { deployment } => Some(world.rows.deployment(deployment)?.id.as_str()),
             _ => None,
         })
         .collect();
     for operation in history {
-        let Outcome::Acknowledged {
-            deployment: Some(id), ..
-        } = &operation.outcome
-        else {
-            continue;
-        };
         let app_is_there = world.rows.app(&operation.app).is_some_and(|app| !app.deleting);
-        match world.rows.deployment(id) {
-            None if app_is_there => {
-                found.push(Violation::new(
-                    "I1",
-                    format!("deployment {id} was acknowledged and is lost"),
-                ));
-            }
-            Some(row) if is_doomed(&operation.ask, expected) && row.status == "succeeded" => {
-                found.push(Violation::new(
-                    "I4",
-                    format!("deployment {id} of an app that crashes succeeded"),
-                ));
-            }
-            Some(_) if is_doomed(&operation.ask, expected) => {}
-            Some(row)
-                if expected.all_succeed && ended_badly(row) && !cancelled.contains(id.as_str()) && app_is_there =>
-            {
-                let reason = row.failure.as_deref().unwrap_or_default();
-                found.push(Violation::new(
-                    "I1",
-                    format!(
-                        "{} of {}: {} {} after {} attempts: {reason}",
-                        operation.ask.name(),
-                        operation.app,
-                        row.id,
-                        row.status,
-                        row.attempt
-                    ),
-                ));
-            }
-            _ => {}
+        let made = made_by(operation, world);
+        if made.is_empty() && app_is_there {
+            found.extend(lost(operation));
+        }
+        for row in made {
+            let may_fail = !expected.all_succeed || cancelled.contains(row.id.as_str()) || !app_is_there;
+            found.extend(ended_wrong(operation, row, expected, may_fail));
         }
     }
 }
 
+/// The deployments that came of an operation: the one that its answer named, or those of its commit. Of a push no answer names one, and
+/// whether there is one after an answer that never came is for the rows to say.
+fn made_by<'a>(operation: &Operation, world: &'a World) -> Vec<&'a DeploymentRow> {
+    if let Outcome::Acknowledged {
+        deployment: Some(id), ..
+    } = &operation.outcome
+    {
+        return world.rows.deployment(id).into_iter().collect();
+    }
+    let (commit, trigger) = match &operation.ask {
+        Ask::Push { commit } => (commit, "push"),
+        Ask::Deploy { commit } => (commit, "api"),
+        _ => return Vec::new(),
+    };
+    let Some(app) = world.rows.app(&operation.app).filter(|_| !was_refused(operation)) else {
+        return Vec::new();
+    };
+    let of_commit = |row: &&DeploymentRow| {
+        row.app == app.id && row.trigger == trigger && row.commit.as_deref() == Some(commit.as_str())
+    };
+    world.rows.deployments.iter().filter(of_commit).collect()
+}
+
+/// What was acknowledged and has no deployment.
+fn lost(operation: &Operation) -> Option<Violation> {
+    let what = match (&operation.ask, &operation.outcome) {
+        (
+            _,
+            Outcome::Acknowledged {
+                deployment: Some(id), ..
+            },
+        ) => format!("deployment {id}"),
+        (Ask::Push { commit }, Outcome::Acknowledged { .. }) => {
+            format!("a push of {commit} to {}", operation.app)
+        }
+        _ => return None,
+    };
+    Some(Violation::new("I1", format!("{what} was acknowledged and is lost")))
+}
+
+/// An app that crashes must not succeed; any other one must, unless it may fail.
+fn ended_wrong(operation: &Operation, row: &DeploymentRow, expected: &Expected, may_fail: bool) -> Option<Violation> {
+    if is_doomed(&operation.ask, expected) {
+        let what = format!("deployment {} of an app that crashes succeeded", row.id);
+        return (row.status == "succeeded").then(|| Violation::new("I4", what));
+    }
+    if may_fail || !ended_badly(row) {
+        return None;
+    }
+    let reason = row.failure.as_deref().unwrap_or_default();
+    Some(Violation::new(
+        "I1",
+        format!(
+            "{} of {}: {} {} after {} attempts: {reason}",
+            operation.ask.name(),
+            operation.app,
+            row.id,
+            row.status,
+            row.attempt
+        ),
+    ))
+}
+
 fn is_doomed(ask: &Ask, expected: &Expected) -> bool {
-    matches!(ask, Ask::Deploy { commit } if expected.doomed.contains(commit))
+    matches!(ask, Ask::Deploy { commit } | Ask::Push { commit } if expected.doomed.contains(commit))
 }
 
 fn ended_badly(row: &DeploymentRow) -> bool {
@@ -121,7 +154,7 @@ pub(super) fn fenced(world: &World, found: &mut Vec<Violation>) {
 }
 
 /// I8.
-pub(super) fn delivered_once(history: &[Operation], world: &World, found: &mut Vec<Violation>) {
+pub(super) fn delivered_once(history: &[Operation], expected: &Expected, world: &World, found: &mut Vec<Violation>) {
     let mut deliveries: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut acknowledged: BTreeSet<(&str, &str)> = BTreeSet::new();
     for operation in history {
@@ -154,5 +187,11 @@ pub(super) fn delivered_once(history: &[Operation], world: &World, found: &mut V
                 format!("{taken} deliveries of {name} were taken, {made} deployments made"),
             ));
         }
+    }
+    let failed = |row: &&DeploymentRow| expected.all_succeed && row.trigger == "webhook" && ended_badly(row);
+    for row in world.rows.deployments.iter().filter(failed) {
+        let reason = row.failure.as_deref().unwrap_or_default();
+        let what = format!("deployment {} of a delivery {}: {reason}", row.id, row.status);
+        found.push(Violation::new("I8", what));
     }
 }

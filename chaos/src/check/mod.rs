@@ -5,7 +5,7 @@
 //! | I1 every acknowledged deployment ends once, nothing waits for ever | `deployments.status`, `deployment_steps` |
 //! | I2 what was acknowledged is there | `deployments`, `apps`, `formation`, `config_versions` against the history |
 //! | I3 one live release; rows, router and Docker agree | `app_states`, `instances`, `docker ps`, the router's table and status |
-//! | I4 the last success serves, under its own name | `releases` and `deployments` against the answer over HTTP |
+//! | I4 the last success serves, under its own name and with its config | `releases`, `deployments` and the history against the answer over HTTP |
 //! | I5 nothing without an owner | `docker ps -a`, networks, images, repositories against rows |
 //! | I6 untouched apps keep their containers | ids of containers before and after |
 //! | I7 one fencing token for each effect | `deployment_steps` of an older attempt after a newer one began; images and releases by deployment |
@@ -76,10 +76,10 @@ pub fn check(history: &[Operation], expected: &Expected, world: &World) -> Vec<V
     let mut found = Vec::new();
     deployments::end_once(history, expected, world, &mut found);
     deployments::fenced(world, &mut found);
-    deployments::delivered_once(history, world, &mut found);
+    deployments::delivered_once(history, expected, world, &mut found);
     acknowledged_writes_exist(history, world, &mut found);
     agree::rows_router_and_docker(expected, world, &mut found);
-    agree::the_last_success_serves(expected, world, &mut found);
+    agree::the_last_success_serves(history, expected, world, &mut found);
     agree::untouched_apps_keep_their_containers(expected, world, &mut found);
     if expected.orphans {
         agree::everything_has_an_owner(expected, world, &mut found);

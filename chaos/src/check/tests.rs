@@ -159,6 +159,90 @@ fn a_deployment_that_failed_through_no_fault_of_the_app_is_found_unless_it_was_c
     });
 }
 
+/// A deployment of commit `c2` that this began and that ended so.
+fn deployed(trigger: &str, status: &str) -> DeploymentRow {
+    DeploymentRow {
+        id: "e".into(),
+        app: "a".into(),
+        status: status.into(),
+        trigger: trigger.into(),
+        commit: Some("c2".into()),
+        ..DeploymentRow::default()
+    }
+}
+
+fn unknown(ask: Ask) -> Operation {
+    Operation {
+        outcome: Outcome::Unknown,
+        ..acknowledged(ask, None)
+    }
+}
+
+#[test]
+fn a_push_that_was_acknowledged_has_a_deployment_that_did_not_fail() {
+    let pushed = |row: Option<DeploymentRow>| {
+        move |history: &mut Vec<Operation>, world: &mut World| {
+            history.push(acknowledged(Ask::Push { commit: "c2".into() }, None));
+            world.rows.deployments.extend(row);
+        }
+    };
+    breaks(&["I1"], pushed(None));
+    breaks(&["I1"], pushed(Some(deployed("api", "succeeded"))));
+    breaks(&["I1"], pushed(Some(deployed("push", "failed"))));
+    breaks(&["I1"], pushed(Some(deployed("push", "cancelled"))));
+    breaks(&[], pushed(Some(deployed("push", "succeeded"))));
+    breaks(&[], pushed(Some(deployed("push", "superseded"))));
+}
+
+#[test]
+fn what_nobody_heard_of_may_not_be_there_but_may_not_fail_either() {
+    for (ask, trigger) in [
+        (Ask::Push { commit: "c2".into() }, "push"),
+        (Ask::Deploy { commit: "c2".into() }, "api"),
+    ] {
+        breaks(&[], |history, _| history.push(unknown(ask.clone())));
+        breaks(&["I1"], |history, world| {
+            history.push(unknown(ask.clone()));
+            world.rows.deployments.push(deployed(trigger, "failed"));
+        });
+        breaks(&[], |history, world| {
+            history.push(unknown(ask.clone()));
+            // Built again by itself, a rollback, a change of config: judged by what asked for it, if somebody did.
+            world.rows.deployments.push(deployed("rebuild", "failed"));
+        });
+        breaks(&[], |history, world| {
+            history.push(unknown(ask.clone()));
+            let deployment = "dpl_e".to_owned();
+            history.push(unknown(Ask::Cancel { deployment }));
+            world.rows.deployments.push(deployed(trigger, "cancelled"));
+        });
+    }
+    breaks(&["I4"], |history, world| {
+        history.push(unknown(Ask::Deploy { commit: "bad".into() }));
+        let mut doomed = deployed("api", "succeeded");
+        doomed.commit = Some("bad".into());
+        world.rows.deployments.push(doomed);
+    });
+}
+
+#[test]
+fn an_answer_without_the_config_of_its_release_is_found() {
+    let tinted = |version: i32| {
+        let mut config = acknowledged(Ask::Config { tint: "red".into() }, None);
+        config.outcome = Outcome::Acknowledged {
+            deployment: None,
+            config_version: Some(version),
+        };
+        move |history: &mut Vec<Operation>, _: &mut World| history.push(config)
+    };
+    breaks(&["I4"], tinted(1));
+    breaks(&[], |history, world| {
+        tinted(1)(history, world);
+        world.answers.insert("shop".into(), vec![answer("shop v1 red\n")]);
+    });
+    breaks(&[], tinted(0));
+}
+
 #[test]
 fn a_scale_that_was_acknowledged_and_forgotten_is_found() {
     breaks(&["I2"], |history, _| {
@@ -247,6 +331,7 @@ fn what_has_no_owner_is_found() {
         world.docker.networks.push(("windlass-gone".into(), "b".into()))
     });
     breaks(&["I5"], |_, world| world.docker.images.push("windlass/shop:e".into()));
+    breaks(&["I5"], |_, world| world.rows.images[0].removed = true);
     breaks(&["I5"], |_, world| world.repositories.push("b".into()));
     let (history, mut expected, mut world) = well();
     expected.unknown.insert("b".into());
@@ -317,6 +402,18 @@ fn a_delivery_that_deployed_twice_is_found() {
             });
         }
     });
+}
+
+#[test]
+fn a_delivery_whose_deployment_failed_is_found() {
+    for status in ["failed", "succeeded"] {
+        let found: &[&str] = if status == "failed" { &["I8"] } else { &[] };
+        breaks(found, |history, world| {
+            let delivery = "one".to_owned();
+            history.push(acknowledged(Ask::Deliver { delivery }, None));
+            world.rows.deployments.push(deployed("webhook", status));
+        });
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::{
     Run,
     dockerd::{all_serve, stage_on},
@@ -34,7 +36,9 @@ pub async fn full(run: &Run) -> Tally {
     let started = PrivateDocker::start_on(true, Some(disk.path())).await;
     let mut docker = started.expect("a private dockerd can be started");
     let mut stage = stage_on(run, &docker, "disk").await;
-    stage.settle(&stage.expected(), PATIENCE).await;
+    stage
+        .settle(&mut tally, "the beginning", &stage.expected(), PATIENCE)
+        .await;
     stage.leave_alone(1).await;
     stage.open(run.visits, run.seed);
     for (name, left, kill) in [
@@ -78,24 +82,50 @@ async fn deploy_on_full(stage: &Stage, tally: &mut Tally, name: &str) {
     let Ask::Deploy { commit } = next(stage, "deploy").await else {
         return;
     };
-    let app = &stage.sites[0].app;
+    let (app, api) = (&stage.sites[0].app, stage.engine.api());
     // Not in the history: that it fails is right.
-    let taken = stage
-        .engine
-        .api()
-        .post(&app.path("/deployments"), serde_json::json!({ "commit": commit }))
-        .await;
+    let taken = api.post(&app.path("/deployments"), json!({ "commit": commit })).await;
     tell(tally, &format!("{name}: a deployment was answered by {}", taken.status));
     let expected = Expected {
         all_succeed: false,
         ..stage.expected()
     };
-    let settled = stage.settle(&expected, Duration::from_secs(240)).await;
-    let last = app.last_deployment().await;
-    tally.notes.push(format!(
-        "{name}: the deployment {}: {}",
-        last["status"].as_str().unwrap_or("?"),
-        last["failure"]["reason"].as_str().unwrap_or("no reason")
-    ));
-    tally.broke(name, settled.violations);
+    stage.settle(tally, name, &expected, Duration::from_secs(240)).await;
+    let ended = match taken.body["id"].as_str() {
+        Some(id) => api.get(&app.path(&format!("/deployments/{id}"))).await.body,
+        None => taken.body,
+    };
+    tally.notes.push(format!("{name}: the deployment {}", how(&ended)));
+    if !says_that_it_is_the_disk(&ended) {
+        let what = format!("a deployment on a full disk: {}", how(&ended));
+        tally.broke(name, [Violation::new("outcome", what)]);
+    }
+}
+
+fn how(ended: &Value) -> String {
+    format!("{}: {}", ended["status"], ended["failure"]["reason"])
+}
+
+fn says_that_it_is_the_disk(ended: &Value) -> bool {
+    let reason = ended["failure"]["reason"].as_str().unwrap_or_default();
+    let of_the_disk = ["room", "space", "disk is full"]
+        .iter()
+        .any(|words| reason.contains(words));
+    ended["status"] == "failed" && of_the_disk
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_has_to_fail_and_to_say_that_it_is_the_disk() {
+        let ended = |status: &str, reason: &str| json!({ "status": status, "failure": { "reason": reason } });
+        let reason = "there is too little room on the server for a build";
+        assert!(says_that_it_is_the_disk(&ended("failed", reason)));
+        for (status, reason) in [("failed", "the app crashed"), ("running", reason), ("succeeded", "")] {
+            assert!(!says_that_it_is_the_disk(&ended(status, reason)), "{status}: {reason}");
+        }
+        assert!(!says_that_it_is_the_disk(&json!({ "title": "nothing was taken" })));
+    }
 }

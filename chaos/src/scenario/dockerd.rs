@@ -2,11 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use windlass_testkit::{docker::ensure_program_image, program};
+use serde_json::json;
+use windlass_testkit::{
+    docker::{BUSYBOX, ensure_busybox, ensure_program_image},
+    files, program,
+};
 
 use super::{
     Run,
     kill::{Moment, enumerate, finish, heal, next},
+    schedule::{both_sides, scheduled},
     tell,
 };
 use crate::{
@@ -42,8 +47,10 @@ pub(super) async fn stage_on_with(mut setup: Setup, docker: &PrivateDocker) -> S
     setup.docker = Some(docker.url());
     setup.environment = vec![("WINDLASS_LEASE_SECONDS".to_owned(), "4".to_owned())];
     let mut stage = Stage::build(setup).await;
+    // A single error answer that is held against a release while Docker is away would roll it back.
+    let settings = json!({ "drain_seconds": 1, "watch": { "min_requests": 1, "error_percent": 1 } });
     for name in ["worked", "alone"] {
-        stage.add(name).await;
+        stage.add_with(name, settings.clone()).await;
     }
     stage.sites[0].deploy_next().await;
     stage
@@ -55,35 +62,36 @@ async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
         .await
         .expect("a private dockerd can be started");
     let mut stage = stage_on(run, &docker, &name.replace([' ', ','], "-")).await;
-    stage.settle(&stage.expected(), PATIENCE).await;
+    stage
+        .settle(&mut tally, "the beginning", &stage.expected(), PATIENCE)
+        .await;
     if live_restore {
         stage.leave_alone(1).await;
     }
-    let mut trials: Vec<(Point, Side)> = enumerate(&mut stage, "deploy")
-        .await
-        .into_iter()
-        .filter(|point| point.what.starts_with("docker:"))
-        .flat_map(|point| Side::BOTH.map(|side| (point.clone(), side)))
-        .collect();
+    let mut points = enumerate(&mut stage, &mut tally, "deploy").await;
+    points.retain(|point| point.what.starts_with("docker:"));
+    let trials: Vec<_> = both_sides("deploy", points).collect();
     let all = trials.len();
-    trials.retain(|(point, side)| run.shard.takes("deploy", point, *side));
-    run.chance(name, 0).shuffle(&mut trials);
-    trials.truncate(usize::try_from(run.rounds).unwrap_or(usize::MAX));
     stage.open(run.visits, run.seed);
     let clock = run.clock();
-    for (point, side) in trials {
-        if !clock.goes_on() {
+    for (_, point, side) in scheduled(run, name, trials) {
+        if tally.trials >= run.rounds || !clock.goes_on() {
             break;
         }
         trial(&mut stage, &mut docker, &mut tally, (point, side)).await;
     }
     let tried = tally.trials;
-    for deploying in [false, true] {
-        restarted(&mut stage, &mut docker, &mut tally, deploying).await;
+    for meanwhile in [
+        Meanwhile::Nothing,
+        Meanwhile::AReleaseStarts,
+        Meanwhile::TheEngineRestarts,
+    ] {
+        restarted(&mut stage, &mut docker, &mut tally, meanwhile).await;
     }
-    for site in &stage.sites {
-        no_crash(&stage, &mut tally, site.app.name()).await;
+    if !live_restore {
+        release_command_runs_again(&stage, &mut docker, &mut tally).await;
     }
+    held_against_nobody(&stage, &mut tally).await;
     tally.notes.push(format!(
         "{tried} of {all} boundaries of Docker's calls in a deployment tried; restarted in order {} times",
         tally.trials - tried
@@ -120,11 +128,21 @@ async fn trial(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally,
     tally.tried(&name, sprung.is_some());
 }
 
-/// Somebody restarts Docker as its documentation says: when nothing is under way, and while a deployment waits for its new instance,
-/// which is not to blame for its end.
-async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally, deploying: bool) {
-    let name = format!("dockerd restarted in order, a release starting: {deploying}");
-    if deploying {
+/// What goes on while Docker is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    /// Nothing.
+    Nothing,
+    /// A deployment waits for its new instance, which is not to blame for its end.
+    AReleaseStarts,
+    /// The engine is killed while Docker is away, and started again before Docker is: it has not seen what ended.
+    TheEngineRestarts,
+}
+
+/// Somebody restarts Docker as its documentation says.
+async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally, meanwhile: Meanwhile) {
+    let name = format!("dockerd restarted in order, meanwhile: {meanwhile:?}");
+    if meanwhile == Meanwhile::AReleaseStarts {
         let commit = stage.sites[0].bring(Manner(&["--slow-start", "3"])).await;
         stage.sites[0].ask(Ask::Deploy { commit }).await;
         if !starts(stage).await {
@@ -133,12 +151,56 @@ async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Ta
     }
     let fault = Moment::now();
     tokio::task::block_in_place(|| docker.end());
-    if let Err(error) = docker.start_again().await {
-        tally.broke(&name, [Violation::new("dockerd", format!("{error:#}"))]);
+    if meanwhile == Meanwhile::TheEngineRestarts {
+        stage.engine.kill9();
+        stage.engine.restart().await;
     }
+    start_again(docker, tally, &name).await;
     all_serve(stage, tally, &name).await;
     heal(stage, tally, &name, fault).await;
     tally.tried(&name, true);
+}
+
+async fn start_again(docker: &mut PrivateDocker, tally: &mut Tally, name: &str) {
+    if let Err(error) = docker.start_again().await {
+        tally.broke(name, [Violation::new("dockerd", format!("{error:#}"))]);
+    }
+}
+
+/// Docker is restarted in order while an app's release command runs: the command ended with Docker and not by itself, so it runs again,
+/// and the deployment succeeds.
+async fn release_command_runs_again(stage: &Stage, docker: &mut PrivateDocker, tally: &mut Tally) {
+    let name = "dockerd restarted in order while a release command runs";
+    ensure_busybox();
+    docker.load(BUSYBOX).expect("the image can be loaded");
+    let app = stage.engine.app("migrates").await;
+    let procfile = "web: /app/serve\nrelease: echo begins; sleep 4; echo ends\n";
+    let commit = app
+        .repo
+        .commit(&files::saying("migrated").with("Procfile", procfile))
+        .await;
+    let push = app.repo.push(app.git_url(), "+HEAD:refs/heads/main", &["no-deploy"]);
+    push.await.must_succeed();
+    let deployment = app.deploy(json!({ "commit": commit })).await;
+    let told = async |word: &str| app.deployment_log(&deployment).await.matches(word).count();
+    let asked = Instant::now();
+    while told("       begins").await == 0 && asked.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    if told("       begins").await == 0 {
+        app.destroy().await;
+        return tally.tried(name, false);
+    }
+    tokio::task::block_in_place(|| docker.end());
+    start_again(docker, tally, name).await;
+    let ended = app.ended(&deployment).await;
+    let ran = (told("       begins").await, told("       ends").await);
+    if ended["status"] != "succeeded" || ran != (2, 1) {
+        let text = format!("it began and ended {ran:?} times; {}", ended["failure"]);
+        tally.broke(name, [Violation::new("outcome", text)]);
+    }
+    app.destroy().await;
+    tally.tried(name, true);
 }
 
 /// Waits until an instance has its container and is not healthy yet.
@@ -155,15 +217,16 @@ async fn starts(stage: &Stage) -> bool {
     false
 }
 
-/// What ended with Docker is not held against the app.
-async fn no_crash(stage: &Stage, tally: &mut Tally, app: &str) {
-    let sql = format!(
-        "select i.reason from instances i join apps a on a.id = i.app_id where a.name = '{app}' and i.state = 'crashed'"
-    );
-    let crashed = stage.engine.try_database(&sql).await;
-    if crashed.as_deref() != Ok("") {
-        let text = format!("crashes of `{app}`, which never crashed: {crashed:?}");
-        tally.broke("dockerd", [Violation::new("I4", text)]);
+/// What ended with Docker is a crash of no app, and what visitors were told meanwhile rolls no release back.
+pub(super) async fn held_against_nobody(stage: &Stage, tally: &mut Tally) {
+    let crashes = "select a.name || ': ' || coalesce(i.reason, '') from instances i join apps a on a.id = i.app_id where i.state = 'crashed'";
+    let rolled_back = "select a.name || ': ' || d.message from deployments d join apps a on a.id = d.app_id where d.trigger = 'watch'";
+    for (what, sql) in [("crashes", crashes), ("releases rolled back", rolled_back)] {
+        let found = stage.engine.try_database(sql).await;
+        if found.as_deref() != Ok("") {
+            let text = format!("{what} of apps that did nothing wrong: {found:?}");
+            tally.broke("the whole", [Violation::new("I4", text)]);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub async fn docker(run: &Run) -> Tally {
         "each docker call fails once",
         Action::Fail,
         is_docker,
-        &["deploy", "scale"],
+        &["deploy", "scale", "crash", "cancel", "destroy", "rollback"],
     )
     .await
 }
@@ -28,7 +28,7 @@ pub async fn commits(run: &Run) -> Tally {
         "each commit fails once",
         Action::Cut,
         is_commit,
-        &["deploy", "config"],
+        &["deploy", "config", "crash", "cancel", "destroy", "rollback"],
     )
     .await
 }

@@ -6,15 +6,21 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Run, tell};
+use rustix::process::Signal;
+
+use super::{
+    Run,
+    schedule::{both_sides, scheduled},
+    tell,
+};
 use crate::{
     check::Violation,
     history::{Ask, Outcome},
-    point::{Action, Point, Side, Trap},
+    point::{Action, Point, Trap},
     report::Tally,
     site::{Manner, Site},
     stage::{PATIENCE, Stage},
-    world::World,
+    world::{Rows, World},
 };
 
 /// Background loops do the same again and again; from then on a repetition teaches nothing.
@@ -40,8 +46,9 @@ pub async fn boundaries(run: &Run) -> Tally {
 /// At random instants.
 pub async fn random(run: &Run) -> Tally {
     let mut tally = Tally::new("kill at random instants");
-    let mut stage = prepare(run, "kill-random", &[]).await;
+    let mut stage = prepare(run, &mut tally, "kill-random", &[]).await;
     let clock = run.clock();
+    let mut met = 0;
     for round in run.rounds_of(run.rounds) {
         if !clock.goes_on() {
             break;
@@ -51,36 +58,53 @@ pub async fn random(run: &Run) -> Tally {
         let after = Duration::from_millis(chance.below(2500));
         let name = format!("{round}: {kind}, killed after {} ms", after.as_millis());
         let (site, ask) = set_up(&mut stage, kind).await;
-        ask_while(&stage, site, kind, ask, tokio::time::sleep(after)).await;
-        let killed = Moment::now();
+        let killed = ask_while(&stage, site, kind, ask, kill_after(&stage, after)).await;
         stage.engine.kill9();
         recover(&mut stage, &mut tally, &name, killed).await;
+        met += u64::from(was_deploying(&stage, killed.epoch).await);
         afterwards(&stage, &mut tally, (kind, site), &name).await;
     }
+    tally.count("kills that met a deployment under way", met);
     finish(stage, &mut tally).await;
     tally
+}
+
+/// Kills the engine at that very moment, whatever it has been asked and not answered yet.
+async fn kill_after(stage: &Stage, after: Duration) -> Moment {
+    tokio::time::sleep(after).await;
+    stage.engine.signal(Signal::KILL);
+    Moment::now()
+}
+
+/// Whether a deployment was open at that moment. Of an app that was destroyed since nobody knows.
+async fn was_deploying(stage: &Stage, at: f64) -> bool {
+    let rows = Rows::read(&stage.engine).await.unwrap_or_default();
+    let was_open = |finished: Option<f64>| finished.is_none_or(|finished| finished > at);
+    rows.deployments
+        .iter()
+        .any(|deployment| deployment.created < at && was_open(deployment.finished))
 }
 
 /// Leases are short where a takeover is waited for a hundred times; its time is measured with the default elsewhere.
 const SHORT_LEASE: [(&str, &str); 1] = [("WINDLASS_LEASE_SECONDS", "2")];
 
 /// An engine with one app that is worked on and one that is left alone, and visitors at both.
-pub(super) async fn prepare(run: &Run, name: &str, environment: &[(&str, &str)]) -> Stage {
+pub(super) async fn prepare(run: &Run, tally: &mut Tally, name: &str, environment: &[(&str, &str)]) -> Stage {
     let mut setup = run.setup(name);
     setup.environment = environment
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    furnish(run, Stage::build(setup).await).await
+    furnish(run, tally, Stage::build(setup).await).await
 }
 
 /// Adds the apps, and visitors.
-pub(super) async fn furnish(run: &Run, mut stage: Stage) -> Stage {
+pub(super) async fn furnish(run: &Run, tally: &mut Tally, mut stage: Stage) -> Stage {
     stage.add("worked").await;
     stage.sites[WORKED_ON].deploy_next().await;
     let alone = stage.add("alone").await;
     stage.leave_alone(alone).await;
-    stage.settle(&stage.expected(), PATIENCE).await;
+    stage.settle(tally, "the beginning", &stage.expected(), PATIENCE).await;
     stage.open(run.visits, run.seed);
     stage
 }
@@ -94,10 +118,10 @@ pub(super) async fn at_points(
     kinds: &[&'static str],
 ) -> Tally {
     let mut tally = Tally::new(name);
-    let mut stage = prepare(run, &name.replace(' ', "-"), &SHORT_LEASE).await;
+    let mut stage = prepare(run, &mut tally, &name.replace(' ', "-"), &SHORT_LEASE).await;
     let mut trials = Vec::new();
     for kind in kinds.iter().take(run.kinds) {
-        let points: Vec<Point> = enumerate(&mut stage, kind)
+        let points: Vec<Point> = enumerate(&mut stage, &mut tally, kind)
             .await
             .into_iter()
             .filter(|point| chosen(point))
@@ -107,23 +131,16 @@ pub(super) async fn at_points(
         let list = format!("points-of-{kind}{}.txt", run.shard.suffix());
         let _ = std::fs::write(run.folder.join(list), names.join("\n"));
         tally.notes.push(format!("{kind}: {} points", points.len()));
-        trials.extend(
-            points
-                .into_iter()
-                .flat_map(|point| Side::BOTH.map(|side| (*kind, point.clone(), side))),
-        );
+        trials.extend(both_sides(kind, points));
     }
     let all = trials.len();
-    trials.retain(|(kind, point, side)| run.shard.takes(kind, point, *side));
+    let trials = scheduled(run, name, trials);
     let share = trials.len();
-    if let Some(most) = run.points {
-        run.chance(name, 0).shuffle(&mut trials);
-        trials.truncate(most);
-    }
+    let most = run.points.map_or(u64::MAX, |points| points as u64);
     let clock = run.clock();
     let mut tried = 0;
     for (kind, point, side) in trials {
-        if !clock.goes_on() {
+        if tally.trials >= most || !clock.goes_on() {
             break;
         }
         tried += 1;
@@ -138,13 +155,14 @@ pub(super) async fn at_points(
 }
 
 /// What an undisturbed operation does, in order.
-pub(super) async fn enumerate(stage: &mut Stage, kind: &str) -> Vec<Point> {
+pub(super) async fn enumerate(stage: &mut Stage, tally: &mut Tally, kind: &str) -> Vec<Point> {
+    let name = format!("{kind}: undisturbed");
     let (site, ask) = set_up(stage, kind).await;
     stage.count(None);
     act(stage, site, kind, ask).await;
-    stage.settle(&stage.expected(), PATIENCE).await;
+    stage.settle(tally, &name, &stage.expected(), PATIENCE).await;
     let mut points = stage.points.end();
-    afterwards(stage, &mut Tally::new(kind), (kind, site), "enumeration").await;
+    afterwards(stage, tally, (kind, site), &name).await;
     points.retain(|point| point.occurrence <= REPETITIONS);
     points
 }
@@ -181,11 +199,9 @@ async fn afterwards(stage: &Stage, tally: &mut Tally, (kind, site): (&str, usize
         tally.broke(name, [Violation::new("I13", format!("created again: {again:?}"))]);
     }
     site.deploy_next().await;
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
-    tally.broke(name, settled.violations);
+    stage.settle(tally, name, &stage.expected(), PATIENCE).await;
     site.ask(Ask::Destroy).await;
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
-    tally.broke(name, settled.violations);
+    stage.settle(tally, name, &stage.expected(), PATIENCE).await;
 }
 
 /// The status that says that there is such an app already.
@@ -306,7 +322,7 @@ pub(super) async fn heal(stage: &mut Stage, tally: &mut Tally, name: &str, fault
         let ready = stage.engine.restart().await;
         tally.measure("engine restart until ready", ready, None);
     }
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    let settled = stage.settle(tally, name, &stage.expected(), PATIENCE).await;
     tally.measure("fault until all is well", fault.at.elapsed(), None);
     if let Some(takeover) = takeover(&settled.world, fault.epoch).filter(|_| was_dead) {
         tally.figure("takeover of a dead worker's deployment, s", takeover, Some(10.0));
@@ -319,7 +335,6 @@ pub(super) async fn heal(stage: &mut Stage, tally: &mut Tally, name: &str, fault
             settled.violations.len()
         ),
     );
-    tally.broke(name, settled.violations);
 }
 
 /// How long after the fault a deployment that was under way then was gone on with.
@@ -338,8 +353,7 @@ pub(super) async fn finish(mut stage: Stage, tally: &mut Tally) {
     let name = format!("after{}", stage.sites.len());
     let traffic = stage.close().await;
     stage.add(&name).await;
-    let settled = stage.settle_for_good().await;
-    tally.broke("the end", settled.violations);
+    stage.settle_for_good(tally, "the end").await;
     if traffic.sent > 0 {
         tally.visited(&traffic, true);
     }

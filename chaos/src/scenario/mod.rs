@@ -9,6 +9,7 @@ pub mod kill;
 pub mod postgres;
 pub mod reboot;
 pub mod restored;
+mod schedule;
 pub mod stopped;
 pub mod under_load;
 
@@ -27,6 +28,8 @@ pub struct Run {
     pub seed: u64,
     /// How many random trials a scenario makes.
     pub rounds: u64,
+    /// Only this one of them; none: all.
+    pub round: Option<u64>,
     /// How long a scenario may begin new trials.
     pub per_scenario: Duration,
     /// What visitors do.
@@ -35,7 +38,7 @@ pub struct Run {
     pub deploys: u32,
     /// How long outages last.
     pub outage: Duration,
-    /// At most so many of the enumerated crash points are tried, chosen by the seed; none: all.
+    /// So many of the enumerated crash points are reached at most, chosen by the seed; none: all.
     pub points: Option<usize>,
     /// The share of the trials that is this process'.
     pub shard: Shard,
@@ -65,8 +68,27 @@ impl Run {
 
     /// The numbers of this process' rounds, of so many in all.
     pub fn rounds_of(&self, rounds: u64) -> impl Iterator<Item = u64> + use<> {
-        let shard = self.shard;
-        (0..rounds).filter(move |round| shard.takes_round(*round))
+        let (shard, only) = (self.shard, self.round);
+        let numbers = only.map_or(0..rounds, |round| round..round + 1);
+        numbers.filter(move |round| shard.takes_round(*round))
+    }
+
+    /// The options that ask for the same run again, without the scenario.
+    pub fn options(&self) -> String {
+        let optional =
+            |name: &str, value: Option<String>| value.map_or(String::new(), |value| format!(" --{name} {value}"));
+        format!(
+            "--seed {} --rounds {} --minutes {} --rate {} --deploys {} --outage {}{}{}{}",
+            self.seed,
+            self.rounds,
+            self.per_scenario.as_secs() / 60,
+            self.visits.rate,
+            self.deploys,
+            self.outage.as_secs(),
+            optional("round", self.round.map(|round| round.to_string())),
+            optional("points", self.points.map(|points| points.to_string())),
+            self.shard.option()
+        )
     }
 
     /// A clock for one scenario.
@@ -120,6 +142,13 @@ pub const ALL: [(&str, Play); 19] = [
     ("disk", |run| Box::pin(disk::full(run))),
 ];
 
+/// The first of these words that is in no scenario's name.
+pub fn unmatched(words: &[String]) -> Option<&String> {
+    words
+        .iter()
+        .find(|word| !ALL.iter().any(|(name, _)| name.contains(word.as_str())))
+}
+
 /// Plays the scenarios whose names hold one of these words, or all. One that breaks off is a violation of its own, and the next one goes
 /// on.
 pub async fn play(run: &Run, words: &[String]) -> Vec<Tally> {
@@ -140,15 +169,60 @@ pub async fn play(run: &Run, words: &[String]) -> Vec<Tally> {
             broken.broke("the whole", [Violation::new("broken off", error.to_string())]);
             broken
         });
-        if !tally.violations.is_empty() {
+        if is_empty(&tally, run) {
+            let what = Violation::new("nothing tried", "a scenario without a trial proves nothing");
+            tally.broke("the whole", [what]);
+        }
+        if !tally.holds() {
+            let options = run.options();
+            let kept = options.trim_start_matches("--seed ");
             tally.notes.push(format!(
-                "again: scripts/chaos --scenario {name} --seed {seed}{shard}; when it is mended, keep it: add the line `{name} {seed}  what it was` \
-                 to chaos/seeds.txt",
-                seed = run.seed,
-                shard = run.shard.option()
+                "again: scripts/chaos --scenario {name} {options}; one round of it: --round N; when it is mended, keep it: add the line \
+                 `{name} {kept} # what it was` to chaos/seeds.txt"
             ));
         }
         tallies.push(tally);
     }
     tallies
+}
+
+/// Whether nothing was tried, though all of it was this process' to try.
+fn is_empty(tally: &Tally, run: &Run) -> bool {
+    tally.trials == 0 && tally.violations.is_empty() && run.shard == Shard::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Args;
+
+    fn run(options: &[&str]) -> Run {
+        Args::parse_from([&["chaos"], options].concat()).run(7)
+    }
+
+    #[test]
+    fn a_word_that_names_no_scenario_is_told() {
+        let words = ["kill", "dikk"].map(str::to_owned);
+        assert_eq!(unmatched(&words), Some(&words[1]));
+        assert_eq!(unmatched(&words[..1]), None);
+        assert_eq!(unmatched(&[]), None);
+    }
+
+    #[test]
+    fn a_scenario_without_a_trial_is_no_proof_unless_other_shares_have_them() {
+        let mut tally = Tally::new("disk");
+        assert!(is_empty(&tally, &run(&[])) && !is_empty(&tally, &run(&["--shard", "1/2"])));
+        tally.tried("1", false);
+        assert!(is_empty(&tally, &run(&[])), "what was not reached proves nothing");
+        tally.tried("2", true);
+        assert!(!is_empty(&tally, &run(&[])));
+    }
+
+    #[test]
+    fn a_late_round_can_come_alone() {
+        assert_eq!(run(&["--round", "150"]).rounds_of(30).collect::<Vec<_>>(), [150]);
+        assert_eq!(run(&[]).rounds_of(3).collect::<Vec<_>>(), [0, 1, 2]);
+    }
 }

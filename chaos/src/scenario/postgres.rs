@@ -40,7 +40,7 @@ pub async fn embedded(run: &Run) -> Tally {
     let mut tally = Tally::new("embedded Postgres killed");
     let mut setup = run.setup("postgres-embedded");
     setup.embedded = true;
-    let mut stage = furnish(run, Stage::build(setup).await).await;
+    let mut stage = furnish(run, &mut tally, Stage::build(setup).await).await;
     let clock = run.clock();
     for round in run.rounds_of(run.rounds.div_ceil(3)) {
         if !clock.goes_on() {
@@ -76,7 +76,7 @@ pub async fn embedded(run: &Run) -> Tally {
 /// An outer server, with every fault in turn.
 pub async fn outer(run: &Run) -> Tally {
     let mut tally = Tally::new("outer Postgres fails");
-    let mut stage = prepare(run, "postgres-outer", &[]).await;
+    let mut stage = prepare(run, &mut tally, "postgres-outer", &[]).await;
     let clock = run.clock();
     for round in run.rounds_of(run.rounds.div_ceil(3).max(FAULTS.len() as u64)) {
         if !clock.goes_on() {

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     Run,
-    dockerd::stage_on_with,
+    dockerd::{held_against_nobody, stage_on_with},
     kill::{Moment, finish, next, recover},
     tell,
 };
@@ -48,7 +48,9 @@ pub async fn play(run: &Run) -> Tally {
         ..run.setup("reboot")
     };
     let mut stage = stage_on_with(setup, &docker).await;
-    stage.settle(&stage.expected(), PATIENCE).await;
+    stage
+        .settle(&mut tally, "the beginning", &stage.expected(), PATIENCE)
+        .await;
     let clock = run.clock();
     for round in run.rounds_of(run.rounds.div_ceil(3)) {
         if !clock.goes_on() {
@@ -56,6 +58,7 @@ pub async fn play(run: &Run) -> Tally {
         }
         trial(&mut stage, &mut docker, &mut tally, (run, round)).await;
     }
+    held_against_nobody(&stage, &mut tally).await;
     finish(stage, &mut tally).await;
     tally
 }

@@ -41,7 +41,7 @@ const BETWEEN: [Between; 3] = [Between::Much, Between::OneTable, Between::UnderW
 /// Restores a dump again and again.
 pub async fn play(run: &Run) -> Tally {
     let mut tally = Tally::new(NAME);
-    let mut stage = prepare(run, "restored", &[]).await;
+    let mut stage = prepare(run, &mut tally, "restored", &[]).await;
     let clock = run.clock();
     for round in run.rounds_of(run.rounds.div_ceil(2)) {
         if !clock.goes_on() {
@@ -73,14 +73,13 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, run: &Run, round: u64) {
     let folder = tempfile::tempdir().expect("the temporary directory is writable");
     let file = folder.path().join("dump.sql");
     let brief = stage.add(&format!("brief{round}")).await;
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
-    tally.broke(&name, settled.violations);
+    stage.settle(tally, &name, &stage.expected(), PATIENCE).await;
     let apps = stage.sites.len();
-    let (then, hollow) = match between {
-        Between::Much => (dump(stage, &file).await, much(stage, round, brief).await),
-        Between::OneTable => (dump(stage, &file).await, scale(stage).await),
-        Between::UnderWay => (under_way(stage, &file, chance.below(1500)).await, BTreeSet::new()),
+    let then = match between {
+        Between::UnderWay => under_way(stage, &file, chance.below(1500)).await,
+        Between::Much | Between::OneTable => dump(stage, &file).await,
     };
+    let hollow = meanwhile(stage, (tally, &name), between, (round, brief)).await;
     stage.forget_from(apps).await;
     if killed {
         stage.engine.kill9();
@@ -96,8 +95,7 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, run: &Run, round: u64) {
     tally.measure("engine restart until ready", ready, None);
     judge(stage, tally, &name, hollow).await;
     stage.sites.remove(brief).ask(Ask::Destroy).await;
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
-    tally.broke(&name, settled.violations);
+    stage.settle(tally, &name, &stage.expected(), PATIENCE).await;
     tally.tried(&name, true);
 }
 
@@ -113,39 +111,47 @@ async fn dump(stage: &Stage, file: &std::path::Path) -> Vec<Operation> {
     then
 }
 
-/// Dumps while a deployment is under way, and lets the world go on.
+/// Dumps while a deployment is under way.
 async fn under_way(stage: &Stage, file: &std::path::Path, after: u64) -> Vec<Operation> {
     let ask = next(stage, "deploy").await;
     let (_, then) = tokio::join!(stage.sites[0].ask(ask), async {
         tokio::time::sleep(Duration::from_millis(after)).await;
         dump(stage, file).await
     });
-    stage.settle(&stage.expected(), PATIENCE).await;
-    let ask = next(stage, "config").await;
-    stage.sites[0].ask(ask).await;
-    stage.settle(&stage.expected(), PATIENCE).await;
     then
 }
 
 /// The world goes on; gives the apps that were destroyed.
-async fn much(stage: &mut Stage, round: u64, brief: usize) -> BTreeSet<String> {
-    for kind in ["deploy", "scale", "config", "restart", "push"] {
-        let ask = next(stage, kind).await;
-        stage.sites[0].ask(ask).await;
-        stage.settle(&stage.expected(), PATIENCE).await;
+async fn meanwhile(
+    stage: &mut Stage,
+    (tally, name): (&mut Tally, &str),
+    between: Between,
+    (round, brief): (u64, usize),
+) -> BTreeSet<String> {
+    match between {
+        Between::OneTable => goes_on(stage, tally, name, "scale").await,
+        Between::UnderWay => {
+            stage.settle(tally, name, &stage.expected(), PATIENCE).await;
+            goes_on(stage, tally, name, "config").await;
+        }
+        Between::Much => {
+            for kind in ["deploy", "scale", "config", "restart", "push"] {
+                goes_on(stage, tally, name, kind).await;
+            }
+            stage.add(&format!("later{round}")).await;
+            stage.sites[brief].ask(Ask::Destroy).await;
+            stage.settle(tally, name, &stage.expected(), PATIENCE).await;
+            return BTreeSet::from([stage.sites[brief].app.name().to_owned()]);
+        }
     }
-    stage.add(&format!("later{round}")).await;
-    stage.sites[brief].ask(Ask::Destroy).await;
-    stage.settle(&stage.expected(), PATIENCE).await;
-    BTreeSet::from([stage.sites[brief].app.name().to_owned()])
+    BTreeSet::new()
 }
 
-/// One instance more.
-async fn scale(stage: &Stage) -> BTreeSet<String> {
-    let ask = next(stage, "scale").await;
+/// One more operation, and all that comes of it.
+async fn goes_on(stage: &Stage, tally: &mut Tally, name: &str, kind: &str) {
+    let ask = next(stage, kind).await;
     stage.sites[0].ask(ask).await;
-    stage.settle(&stage.expected(), PATIENCE).await;
-    BTreeSet::new()
+    stage.settle(tally, name, &stage.expected(), PATIENCE).await;
 }
 
 /// Puts the dump in the database's place; gives by how much the router's number is ahead.
@@ -179,10 +185,9 @@ async fn judge(stage: &Stage, tally: &mut Tally, name: &str, hollow: BTreeSet<St
         hollow: hollow.clone(),
         ..stage.expected()
     };
-    let settled = stage.settle(&expected, SWEEP).await;
+    let settled = stage.settle(tally, name, &expected, SWEEP).await;
     tally.measure("all is as in the dump after the engine is ready", begun.elapsed(), None);
     tell(tally, &format!("{name}: {} violations", settled.violations.len()));
-    tally.broke(name, settled.violations);
     for site in stage.sites.iter().filter(|site| hollow.contains(site.app.name())) {
         let commit = site.commit(Manner::default()).await;
         let outcome = site.ask(Ask::Push { commit }).await;
@@ -191,6 +196,5 @@ async fn judge(stage: &Stage, tally: &mut Tally, name: &str, hollow: BTreeSet<St
             tally.broke(name, [Violation::new("I13", what)]);
         }
     }
-    let settled = stage.settle(&stage.expected(), SWEEP).await;
-    tally.broke(name, settled.violations);
+    stage.settle(tally, name, &stage.expected(), SWEEP).await;
 }

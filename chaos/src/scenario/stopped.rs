@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use super::{
     Run,
     kill::{Moment, enumerate, finish, furnish, next, takeover},
+    schedule::{both_sides, scheduled},
     tell,
 };
 use crate::{
@@ -33,24 +34,17 @@ pub async fn play(run: &Run) -> Tally {
     let mut setup = run.setup("stopped");
     setup.workers = 2;
     setup.environment = vec![("WINDLASS_LEASE_SECONDS".to_owned(), LEASE.as_secs().to_string())];
-    let mut stage = furnish(run, Stage::build(setup).await).await;
+    let mut stage = furnish(run, &mut tally, Stage::build(setup).await).await;
     let mut trials = Vec::new();
     for kind in KINDS.into_iter().take(run.kinds) {
-        let points = enumerate(&mut stage, kind).await;
+        let points = enumerate(&mut stage, &mut tally, kind).await;
         tally.notes.push(format!("{kind}: {} points of workers", points.len()));
-        trials.extend(
-            points
-                .into_iter()
-                .flat_map(|point| Side::BOTH.map(|side| (kind, point.clone(), side))),
-        );
+        trials.extend(both_sides(kind, points));
     }
     let all = trials.len();
-    trials.retain(|(kind, point, side)| run.shard.takes(kind, point, *side));
-    run.chance(NAME, 0).shuffle(&mut trials);
-    trials.truncate(usize::try_from(run.rounds).unwrap_or(usize::MAX));
     let clock = run.clock();
-    for (kind, point, side) in trials {
-        if !clock.goes_on() {
+    for (kind, point, side) in scheduled(run, NAME, trials) {
+        if tally.trials >= run.rounds || !clock.goes_on() {
             break;
         }
         trial(&mut stage, &mut tally, kind, (point, side)).await;
@@ -74,7 +68,7 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, (point, side): 
     stage.count(Some(trap));
     let (answered, (sprung, fault)) =
         tokio::join!(tokio::time::timeout(ANSWER, stage.sites[0].ask(ask)), meanwhile(stage));
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    let settled = stage.settle(tally, &name, &stage.expected(), PATIENCE).await;
     if let Some(after) = takeover(&settled.world, fault.epoch).filter(|_| sprung) {
         tally.figure("takeover from a stopped worker (lease 2 s), s", after, Some(10.0));
     }
@@ -83,7 +77,6 @@ async fn trial(stage: &mut Stage, tally: &mut Tally, kind: &str, (point, side): 
         tally,
         &format!("{name}: reached {sprung}, answered {answered}, {found} violations"),
     );
-    tally.broke(&name, settled.violations);
     tally.tried(&name, sprung);
 }
 

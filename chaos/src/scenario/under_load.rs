@@ -22,20 +22,21 @@ use crate::{
 
 /// Deployments, then rollbacks, then scaling.
 pub async fn deploys(run: &Run) -> Tally {
-    let stage = prepare(run, "deploys", &[]).await;
-    in_a_row(run, "deploys in a row under load", stage).await
+    let mut tally = Tally::new("deploys in a row under load");
+    let stage = prepare(run, &mut tally, "deploys", &[]).await;
+    in_a_row(run, tally, stage).await
 }
 
 /// The same with a real Traefik as the router.
 pub async fn deploys_behind_traefik(run: &Run) -> Tally {
+    let mut tally = Tally::new("deploys in a row under load, Traefik");
     let mut setup = run.setup("deploys-traefik");
     setup.traefik = true;
-    let stage = furnish(run, Stage::build(setup).await).await;
-    in_a_row(run, "deploys in a row under load, Traefik", stage).await
+    let stage = furnish(run, &mut tally, Stage::build(setup).await).await;
+    in_a_row(run, tally, stage).await
 }
 
-async fn in_a_row(run: &Run, name: &str, stage: Stage) -> Tally {
-    let mut tally = Tally::new(name);
+async fn in_a_row(run: &Run, mut tally: Tally, stage: Stage) -> Tally {
     let clock = run.clock();
     for n in 0..run.deploys {
         if !clock.goes_on() {
@@ -47,9 +48,13 @@ async fn in_a_row(run: &Run, name: &str, stage: Stage) -> Tally {
     }
     for kind in ["rollback", "scale"] {
         for n in 0..run.deploys.div_ceil(5) {
+            let name = format!("{kind} {n}");
             let ask = next(&stage, kind).await;
-            stage.sites[0].ask(ask).await;
-            judge(&stage, &mut tally, &format!("{kind} {n}")).await;
+            let outcome = stage.sites[0].ask(ask).await;
+            if !matches!(outcome, Outcome::Acknowledged { .. }) {
+                tally.broke(&name, [Violation::new("I13", format!("not taken: {outcome:?}"))]);
+            }
+            judge(&stage, &mut tally, &name).await;
         }
     }
     finish(stage, &mut tally).await;
@@ -57,9 +62,8 @@ async fn in_a_row(run: &Run, name: &str, stage: Stage) -> Tally {
 }
 
 async fn judge(stage: &Stage, tally: &mut Tally, name: &str) {
-    let settled = stage.settle(&stage.expected(), PATIENCE).await;
+    let settled = stage.settle(tally, name, &stage.expected(), PATIENCE).await;
     tally.trials += 1;
-    tally.broke(name, settled.violations);
     let failed = stage.load().map_or(0, crate::load::Load::failed);
     let since = stage.load().map_or(Duration::ZERO, crate::load::Load::elapsed);
     tell(
@@ -120,7 +124,7 @@ async fn first_heard(router: &str, host: &str, says: &str) -> Option<f64> {
 /// The router replaced in order again and again; then the engine restarted in order.
 pub async fn replaced(run: &Run) -> Tally {
     let mut tally = Tally::new("router and engine replaced under load");
-    let mut stage = prepare(run, "replaced", &[]).await;
+    let mut stage = prepare(run, &mut tally, "replaced", &[]).await;
     stage.leave_alone(0).await;
     let clock = run.clock();
     for n in 0..run.rounds.div_ceil(2) {
@@ -148,7 +152,7 @@ pub async fn replaced(run: &Run) -> Tally {
 /// The router killed with SIGKILL: the engine starts another one, which serves from the table on its disk.
 pub async fn router_killed(run: &Run) -> Tally {
     let mut tally = Tally::new("router killed under load");
-    let mut stage = prepare(run, "router-killed", &[]).await;
+    let mut stage = prepare(run, &mut tally, "router-killed", &[]).await;
     stage.leave_alone(0).await;
     let clock = run.clock();
     let host = stage.sites[0].app.host();

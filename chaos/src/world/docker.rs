@@ -88,6 +88,7 @@ impl DockerEye {
                 .filter_map(|line| line.split_once('\t'))
                 .map(|(name, app)| (name.to_owned(), plain(app)))
                 .collect(),
+            // One that lost its tag to a later build goes too, but only once in a quarter of an hour: nobody waits for that here.
             images: images.into_iter().filter(|name| !name.contains("<none>")).collect(),
         })
     }
