@@ -11,6 +11,6 @@ mod plan;
 mod retire;
 mod takeover;
 
-pub use backoff::{CRASH_MEMORY, restart_delay};
+pub use backoff::restart_delay;
 pub use observed::{Container, Crash, Instance, Observed};
 pub use plan::{Desired, Fault, Plan, Step, Wanted, WantedProcess, plan};

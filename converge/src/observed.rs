@@ -1,6 +1,6 @@
 //! What is: rows of instances joined with what the runtime shows of their containers.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId};
 
 /// What is, of one app.
@@ -8,7 +8,7 @@ use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId};
 pub struct Observed {
     /// Instances whose rows are in a live state.
     pub instances: Vec<Instance>,
-    /// Recent ends of instances that should have gone on.
+    /// Ends of instances that should have gone on, of as long ago as they may hold up the next start.
     pub crashes: Vec<Crash>,
 }
 
@@ -31,12 +31,28 @@ pub struct Instance {
     pub container: Container,
     /// When its row was made.
     pub created_at: DateTime<Utc>,
+    /// When it first was healthy.
+    pub healthy_at: Option<DateTime<Utc>>,
     /// When it began to drain.
     pub draining_at: Option<DateTime<Utc>>,
     /// Whether it gets requests although its release is not live yet.
     pub admitted: bool,
     /// Requests that it is serving, as the router counts them; none if the router does not say.
     pub in_flight: Option<u64>,
+}
+
+impl Instance {
+    /// What it means for the next start that this one ended then, though it should have gone on.
+    pub fn crash(&self, at: DateTime<Utc>) -> Crash {
+        Crash {
+            release: self.release,
+            process: self.process.clone(),
+            restart_seq: self.restart_seq,
+            at,
+            ran: at - self.created_at,
+            healthy_for: self.healthy_at.map_or(Duration::zero(), |since| at - since),
+        }
+    }
 }
 
 /// What the runtime says of an instance's container.
@@ -57,8 +73,12 @@ pub struct Crash {
     pub release: ReleaseId,
     /// Its process type.
     pub process: ProcessType,
+    /// The restart generation it belonged to.
+    pub restart_seq: i32,
     /// When.
     pub at: DateTime<Utc>,
-    /// Whether it had been healthy for a good while: then it is no sign of a crash loop.
-    pub settled: bool,
+    /// How long it had been there by then.
+    pub ran: Duration,
+    /// How long ago it had first been healthy by then; zero: it never was.
+    pub healthy_for: Duration,
 }

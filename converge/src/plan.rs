@@ -180,22 +180,25 @@ fn candidate_fault(candidate: &Wanted, observed: &Observed, now: DateTime<Utc>) 
     observed
         .instances
         .iter()
-        .filter(|i| i.release == candidate.release && i.state != InstanceState::Draining)
+        .filter(|i| i.release == candidate.release)
         .find_map(|instance| {
-            let late = instance.state == InstanceState::Starting
-                && now >= instance.created_at + candidate.ready_within(&instance.process);
-            let fault = match instance.container {
-                Container::Ended => Fault::Ended,
-                Container::Running if instance.state == InstanceState::Unhealthy => Fault::NeverHealthy,
-                Container::Running if late => Fault::NeverHealthy,
-                Container::Running | Container::Missing => return None,
-            };
             Some(Step::FailCandidate {
                 release: candidate.release,
                 instance: instance.id,
-                fault,
+                fault: fault(instance, candidate.ready_within(&instance.process), now)?,
             })
         })
+}
+
+/// What is wrong with an instance that should go on, if that is its own doing.
+fn fault(instance: &Instance, ready_within: Duration, now: DateTime<Utc>) -> Option<Fault> {
+    let is_late = instance.state == InstanceState::Starting && now >= instance.created_at + ready_within;
+    match (instance.state, instance.container) {
+        (InstanceState::Draining, _) | (_, Container::Missing) => None,
+        (_, Container::Ended) => Some(Fault::Ended),
+        (InstanceState::Unhealthy, Container::Running) => Some(Fault::NeverHealthy),
+        (_, Container::Running) => is_late.then_some(Fault::NeverHealthy),
+    }
 }
 
 /// Brings one process type of a wanted release to its number.
@@ -280,7 +283,8 @@ fn start_missing(
     }));
 }
 
-/// When a process type may be started again, if its crashes hold it up.
+/// When a process type may be started again, if its crashes hold it up. One that is about to be replaced for what it did itself is a
+/// crash already. A restart that was asked for forgets those before it.
 pub(crate) fn backed_off(
     observed: &Observed,
     release: ReleaseId,
@@ -288,7 +292,12 @@ pub(crate) fn backed_off(
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let of_it = |crash: &&Crash| crash.release == release && crash.process == *process;
-    let crashes: Vec<_> = observed.crashes.iter().filter(of_it).collect();
+    let ending = of_process(observed, release, process).filter(|i| fault(i, want.ready_within, now).is_some());
+    let recorded = observed.crashes.iter().filter(of_it).cloned();
+    let crashes: Vec<_> = recorded
+        .chain(ending.map(|i| i.crash(now)))
+        .filter(|crash| crash.restart_seq == want.restart_seq)
+        .collect();
     backoff::not_before(&crashes, want.quantity, now)
 }
 

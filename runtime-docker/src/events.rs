@@ -18,9 +18,11 @@ use crate::{
     observe::time,
 };
 
-/// How long after an end it may still be told that memory ran out, and how often that is asked.
+/// How long before and after an end it may be told that memory ran out, how often that is asked, and how many times at most.
+const EARLY: TimeDelta = TimeDelta::seconds(2);
 const LATE: TimeDelta = TimeDelta::milliseconds(200);
 const BETWEEN: Duration = Duration::from_millis(50);
+const TRIES: u32 = 5;
 
 impl DockerRuntime {
     /// The request goes out when the stream is first polled; Docker then replays what happened since this call, so that nothing is
@@ -64,14 +66,18 @@ impl DockerRuntime {
         container: &ContainerId,
         state: &ContainerState,
     ) -> Result<bool, RuntimeError> {
-        loop {
+        let ended = time(state.finished_at.as_deref());
+        for _ in 0..TRIES {
             let now = Utc::now();
+            let Some(since) = ended.and_then(|ended| since(ended, now)) else {
+                return Ok(false);
+            };
             let filters = HashMap::from([
                 ("container".to_owned(), vec![container.to_string()]),
                 ("event".to_owned(), vec!["oom".to_owned()]),
             ]);
             let options = EventsOptionsBuilder::new()
-                .since(&timestamp(time(state.started_at.as_deref()).unwrap_or_default()))
+                .since(&timestamp(since))
                 .until(&timestamp(now))
                 .filters(&filters)
                 .build();
@@ -83,13 +89,20 @@ impl DockerRuntime {
             {
                 return Ok(true);
             }
-            let ended = time(state.finished_at.as_deref());
-            if ended.is_none_or(|ended| now - ended > LATE) {
-                return Ok(false);
+            if ended.is_some_and(|ended| now - ended > LATE) {
+                break;
             }
             tokio::time::sleep(BETWEEN).await;
         }
+        Ok(false)
     }
+}
+
+/// From when on memory may have run out for what ended then: a child that was killed long before did not end it. None: the clock was put
+/// back since, and Docker refuses a time that is yet to come.
+fn since(ended: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let since = ended - EARLY;
+    (since < now).then_some(since)
 }
 
 /// Ended as by SIGKILL, and Docker does not say why.
@@ -120,4 +133,21 @@ fn event(message: EventMessage) -> Option<RuntimeEvent> {
         kind,
         at: DateTime::from_timestamp_nanos(message.time_nano?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_happened_just_before_the_end_can_have_caused_it() {
+        let ended = Utc::now();
+        assert_eq!(since(ended, ended), Some(ended - EARLY));
+        assert_eq!(since(ended, ended + LATE), Some(ended - EARLY));
+        assert_eq!(
+            since(ended, ended - TimeDelta::hours(1)),
+            None,
+            "the clock was put back"
+        );
+    }
 }

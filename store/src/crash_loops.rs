@@ -5,7 +5,7 @@ use windlass_domain::{AppId, ProcessType, ReleaseVersion, TeamId};
 
 use crate::{Store, StoreError, error::unreadable, releases::version};
 
-/// A process type of the live release that ended three times or more within ten minutes, and that has no instance which has been
+/// A process type of the live release that ended three times or more within twenty minutes, and that has no instance which has been
 /// healthy for ten seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrashLoopRow {
@@ -13,7 +13,7 @@ pub struct CrashLoopRow {
     pub process: ProcessType,
     /// The live release.
     pub release: ReleaseVersion,
-    /// How often an instance ended within the last ten minutes.
+    /// How often an instance ended within the last twenty minutes.
     pub crashes: u32,
     /// Why the last one ended, in a sentence.
     pub reason: Option<String>,
@@ -26,7 +26,8 @@ pub struct CrashLoopRow {
 impl Store {
     /// The app's process types that end again and again; none of an app that the team does not have.
     pub async fn crash_loops(&self, team: TeamId, app: AppId) -> Result<Vec<CrashLoopRow>, StoreError> {
-        // An instance that was healthy for a moment between two ends does not make a process type well.
+        // The pauses between the ends grow to five minutes: three ends are within twenty minutes even then. An instance that was healthy
+        // for a moment between two ends does not make a process type well.
         let rows = sqlx::query!(
             r#"select i.process, r.version, count(*) as "crashes!", max(i.finished_at) as "last_at!",
                       (array_agg(i.reason order by i.finished_at desc))[1] as reason,
@@ -36,7 +37,7 @@ impl Store {
                join instances i on i.app_id = s.app_id and i.release_id = r.id
                left join formation f on f.app_id = s.app_id and f.process = i.process
                where s.app_id = $1 and s.team_id = $2 and i.state = 'crashed'
-                 and i.finished_at > now() - interval '10 minutes'
+                 and i.finished_at > now() - interval '20 minutes'
                  and coalesce(f.quantity, case when i.process = 'web' then 1 else 0 end) > 0
                  and not exists (select from instances h
                                  where h.app_id = i.app_id and h.release_id = i.release_id and h.process = i.process

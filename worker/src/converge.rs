@@ -9,8 +9,10 @@ mod failed_start;
 mod glance;
 mod health;
 mod look;
+mod probes;
 mod queue;
 mod steps;
+mod stopping;
 
 use std::{sync::Arc, time::Duration};
 
@@ -184,9 +186,12 @@ enum Round {
 
 async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
     if !shared.store.lease_app(app, shared.id, APP_LEASE).await? {
+        keep_probes(shared, app, None);
         return Ok(Round::Settled(Some(Duration::from_secs(1))));
     }
-    let Some(mut work) = shared.store.app_work(app).await? else {
+    let work = shared.store.app_work(app).await?;
+    keep_probes(shared, app, work.as_ref());
+    let Some(mut work) = work else {
         return Ok(Round::Settled(None));
     };
     if work.app.deleting {
@@ -216,6 +221,15 @@ async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
     Ok(Round::Moved)
 }
 
+/// Only instances that start are probed, and only by who looks after their app.
+fn keep_probes(shared: &Shared, app: AppId, work: Option<&AppWork>) {
+    let work = work.filter(|work| !work.app.deleting);
+    shared.converger.probes.retain(app, |instance| {
+        let mut rows = work.iter().flat_map(|work| &work.instances);
+        rows.any(|row| row.id == instance && row.state == InstanceState::Starting)
+    });
+}
+
 /// Lets those have requests that were just found healthy. Nothing else has been done since the look, and their containers have
 /// answered: to read and to look at everything once more before would only keep a new release from its users. Should the rows have
 /// changed meanwhile, they refuse.
@@ -228,7 +242,8 @@ async fn route_healthy(shared: &Arc<Shared>, work: &AppWork, seen: &look::Look) 
 
 fn plan(shared: &Shared, work: &AppWork, seen: &look::Look, now: DateTime<Utc>) -> Plan {
     let mut plan = windlass_converge::plan(&look::desired(work), &seen.observed(work, &shared.outage), now);
-    plan.steps
-        .retain(|step| !matches!(step, Step::Stop(id) if shared.converger.is_stopping(*id)));
+    let is_under_way =
+        |step: &Step| matches!(step, Step::Stop(id) | Step::Replace(id) if shared.converger.is_stopping(*id));
+    plan.steps.retain(|step| !is_under_way(step));
     plan
 }

@@ -6,7 +6,7 @@ mod images;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use windlass_domain::InstanceId;
-use windlass_runtime::{Role, Scope};
+use windlass_runtime::{Observed, Role, Scope};
 
 use crate::{context::Shared, disk};
 
@@ -96,7 +96,8 @@ async fn repositories(shared: &Shared) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Containers of ours that no row knows: a killed worker made them and never came to say so.
+/// Containers of ours that no row knows: a killed worker made them and never came to say so, or the database was restored to before
+/// they were made.
 async fn containers(shared: &Shared) -> anyhow::Result<()> {
     let seen = shared.runtime.observe(Scope::All).await?;
     let known: HashSet<InstanceId> = shared
@@ -107,14 +108,29 @@ async fn containers(shared: &Shared) -> anyhow::Result<()> {
         .map(|(row, _)| row.id)
         .collect();
     let young = chrono::Utc::now() - GRACE;
-    for orphan in seen
-        .into_iter()
-        .filter(|c| c.role == Role::Instance && !known.contains(&c.instance))
-    {
-        if orphan.created_at.is_none_or(|at| at < young) {
-            tracing::warn!(container = %orphan.container, name = %orphan.name, "removing a container that no row knows");
-            shared.runtime.remove(&orphan.container).await?;
+    for old in seen.iter().filter(|seen| seen.created_at.is_none_or(|at| at < young)) {
+        let is_needed = match old.role {
+            // One that has just been replaced has the time that it gets to end.
+            Role::Instance => known.contains(&old.instance) || shared.converger.is_stopping(old.instance),
+            Role::Release => is_at_work(shared, old).await?,
+        };
+        if !is_needed {
+            remove(shared, old).await;
         }
     }
     Ok(())
+}
+
+/// Whether the deployment of a release command is not over.
+async fn is_at_work(shared: &Shared, command: &Observed) -> anyhow::Result<bool> {
+    let open = shared.store.open_deployments(command.app).await?;
+    Ok(command.deployment.is_some_and(|deployment| open.contains(&deployment)))
+}
+
+/// One that Docker cannot remove must not keep the others.
+async fn remove(shared: &Shared, orphan: &Observed) {
+    tracing::warn!(container = %orphan.container, name = %orphan.name, "removing a container that no row knows");
+    if let Err(error) = shared.runtime.remove(&orphan.container).await {
+        tracing::warn!(container = %orphan.container, %error, "a container cannot be removed");
+    }
 }

@@ -38,6 +38,7 @@ fn instance(release: ReleaseId, n: u32, state: InstanceState) -> Instance {
         state,
         container: Container::Running,
         created_at: at(0),
+        healthy_at: (state != InstanceState::Starting).then(|| at(0)),
         draining_at: (state == InstanceState::Draining).then(|| at(0)),
         admitted: false,
         in_flight: Some(1),
@@ -48,6 +49,18 @@ fn seen(instances: Vec<Instance>) -> Observed {
     Observed {
         instances,
         crashes: Vec::new(),
+    }
+}
+
+/// Ended then, after a moment that proved nothing.
+fn crash(release: ReleaseId, at: DateTime<Utc>) -> Crash {
+    Crash {
+        release,
+        process: ProcessType::web(),
+        restart_seq: 0,
+        at,
+        ran: Duration::seconds(1),
+        healthy_for: Duration::zero(),
     }
 }
 

@@ -1,40 +1,59 @@
 //! Whether an instance is healthy, and if it does not become so, why.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use windlass_domain::Failure;
+use windlass_domain::{Failure, HealthCheck};
 use windlass_runtime::{
     ContainerId, LogsFrom, NotReady, Observed as Seen, ProbeResult, Runtime, Symptoms, diagnose::diagnose, probe_host,
 };
 use windlass_store::{InstanceRow, ReleaseRow};
 
+use super::probes::{Probed, Probes};
+
 /// How long one round waits for an instance to become healthy before the others get a look.
-const PROBE_SLICE: Duration = Duration::from_millis(500);
+pub(super) const PROBE_SLICE: Duration = Duration::from_millis(500);
+/// How long it waits for one that is about to be given up, if nobody has looked at it.
+pub(super) const LAST_CHANCE: Duration = Duration::from_secs(2);
+/// How long the check of one that has been given up may take: by then it is only asked what is wrong.
+const LAST_PROBE_MS: u32 = 5_000;
 /// A process that serves nothing counts as healthy when it has run this long.
 const SETTLED: chrono::Duration = chrono::Duration::seconds(1);
 
-/// Waits a while for the instance to become healthy, looking often at first: a fast app should be routed fast.
-pub(super) async fn is_healthy(release: &ReleaseRow, row: &InstanceRow, seen: &Seen, host: &str) -> bool {
+/// Waits a while for the instance to become healthy.
+pub(super) async fn is_healthy(
+    probes: &Probes,
+    (release, row): (&ReleaseRow, &InstanceRow),
+    seen: &Seen,
+    host: &str,
+    patience: Duration,
+) -> bool {
     let Some(check) = release.settings.health_of(&row.process) else {
         let settled = row.created_at + SETTLED;
         let wait = (settled - chrono::Utc::now()).to_std().unwrap_or_default();
-        tokio::time::sleep(wait.min(PROBE_SLICE)).await;
+        tokio::time::sleep(wait.min(patience)).await;
         return chrono::Utc::now() >= settled && seen.state.is_running();
     };
     let Some(address) = seen.socket() else {
-        tokio::time::sleep(PROBE_SLICE).await;
+        tokio::time::sleep(patience).await;
         return false;
     };
+    let of = Probed {
+        app: row.app,
+        instance: row.id,
+        address,
+    };
+    let (check, host) = (check.clone(), host.to_owned());
+    let healthy = || async move { becomes_healthy(address, &check, &host).await };
+    probes.find_healthy(of, patience, healthy).await
+}
+
+/// Looks often at first: a fast app should be routed fast.
+async fn becomes_healthy(address: SocketAddr, check: &HealthCheck, host: &str) {
     let mut pause = Duration::from_millis(2);
-    let until = tokio::time::Instant::now() + PROBE_SLICE;
-    while tokio::time::Instant::now() < until {
-        if probe_host(address, check, host).await.is_ready() {
-            return true;
-        }
+    while !probe_host(address, check, host).await.is_ready() {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(50));
     }
-    false
 }
 
 /// Why an instance of a candidate does not become healthy.
@@ -71,8 +90,9 @@ pub(super) async fn diagnosis(
 
 async fn last_probe(release: &ReleaseRow, row: &InstanceRow, seen: Option<&Seen>) -> Option<NotReady> {
     let seen = seen.filter(|seen| seen.state.is_running())?;
-    let check = release.settings.health_of(&row.process)?;
-    match probe_host(seen.socket()?, check, seen.name.app.as_str()).await {
+    let mut check = release.settings.health_of(&row.process)?.clone();
+    check.timeout_ms = check.timeout_ms.min(LAST_PROBE_MS);
+    match probe_host(seen.socket()?, &check, seen.name.app.as_str()).await {
         ProbeResult::Ready => None,
         ProbeResult::NotYet { why } => Some(why),
     }

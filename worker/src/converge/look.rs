@@ -1,13 +1,14 @@
 //! Looks: rows and runtime become the values that the plan is made from.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{Duration, Utc};
-use windlass_converge::{Container, Crash, Desired, Instance, Observed, Wanted, WantedProcess};
+use windlass_converge::{Container, Desired, Instance, Observed, Wanted, WantedProcess};
 use windlass_domain::{InstanceId, InstanceState, Step, Strategy};
 use windlass_runtime::{ContainerState, Observed as Seen, Role, RuntimeError, Scope};
 use windlass_store::{AppWork, InstanceRow, ReleaseRow};
 
+use super::{publish, stopping::Stopping};
 use crate::{Traffic, context::Shared, outage::Outage};
 
 /// What was seen of an app at one moment.
@@ -32,7 +33,9 @@ impl Look {
                     instance(row, container, in_flight)
                 })
                 .collect(),
-            crashes: crashed.filter_map(crash).collect(),
+            crashes: crashed
+                .filter_map(|row| Some(instance(row, Container::Ended, None).crash(row.finished_at?)))
+                .collect(),
         }
     }
 }
@@ -99,7 +102,7 @@ pub(super) fn has_departed(work: &AppWork, step: Step, is_stopping: impl Fn(Inst
 }
 
 /// Looks at an app's containers and at what is in flight to them.
-pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> {
+pub(super) async fn at(shared: &Arc<Shared>, work: &AppWork) -> anyhow::Result<Look> {
     let asked = Utc::now();
     let seen = shared.runtime.observe(Scope::App(work.app.id)).await;
     match &seen {
@@ -123,27 +126,24 @@ pub(super) async fn at(shared: &Shared, work: &AppWork) -> anyhow::Result<Look> 
     Ok(Look { containers, in_flight })
 }
 
-/// Makes rows and containers agree: a row learns its container (a killed worker may not have come to write it), a running
-/// container's log is followed, and a container that no live row knows is removed. Only the holder of the app's lease gets here.
-async fn adopt(shared: &Shared, work: &AppWork, containers: &HashMap<InstanceId, Seen>) -> anyhow::Result<()> {
+/// Makes rows and containers agree: a row learns where its container is, a running container's log is followed, and a container that
+/// no live row knows is removed. Only the holder of the app's lease gets here.
+async fn adopt(shared: &Arc<Shared>, work: &AppWork, containers: &HashMap<InstanceId, Seen>) -> anyhow::Result<()> {
     for (instance, seen) in containers {
         let row = work
             .instances
             .iter()
             .find(|row| row.id == *instance && row.state.is_live());
         match row {
-            Some(row) if row.container.is_none() && seen.state.is_running() => {
-                let container = seen.container.as_str();
-                shared
-                    .store
-                    .set_instance_container(*instance, container, seen.socket())
-                    .await?;
+            Some(row) if seen.state.is_running() => {
+                if is_elsewhere(row, seen) {
+                    locate(shared, row, seen).await?;
+                }
                 shared.logs.follow(&InstanceRow {
-                    container: Some(container.to_owned()),
+                    container: Some(seen.container.to_string()),
                     ..row.clone()
                 });
             }
-            Some(row) if seen.state.is_running() => shared.logs.follow(row),
             Some(_) => {}
             None if shared.converger.is_stopping(*instance) => {}
             None => remove_unknown(shared, work, seen).await?,
@@ -152,9 +152,27 @@ async fn adopt(shared: &Shared, work: &AppWork, containers: &HashMap<InstanceId,
     Ok(())
 }
 
+/// Whether a row does not say where its container is: a killed worker may not have come to write it, and one that somebody restarted
+/// while no engine ran may have got another address.
+fn is_elsewhere(row: &InstanceRow, seen: &Seen) -> bool {
+    row.container.is_none() || seen.socket().is_some_and(|address| row.address != Some(address))
+}
+
+async fn locate(shared: &Shared, row: &InstanceRow, seen: &Seen) -> anyhow::Result<()> {
+    let container = seen.container.as_str();
+    shared
+        .store
+        .set_instance_container(row.id, container, seen.socket())
+        .await?;
+    if row.state == InstanceState::Healthy && row.process.is_web() {
+        publish(shared).await;
+    }
+    Ok(())
+}
+
 /// Removes a container without a live row. The rows are read once more before: this worker may have stood still since it read them,
 /// and another one may have started that container.
-async fn remove_unknown(shared: &Shared, work: &AppWork, seen: &Seen) -> anyhow::Result<()> {
+async fn remove_unknown(shared: &Arc<Shared>, work: &AppWork, seen: &Seen) -> anyhow::Result<()> {
     let ours = shared.store.lease_app(work.app.id, shared.id, super::APP_LEASE).await?;
     let now = shared.store.app_work(work.app.id).await?;
     let rows = now.as_ref().map_or(&[][..], |work| &work.instances);
@@ -162,7 +180,9 @@ async fn remove_unknown(shared: &Shared, work: &AppWork, seen: &Seen) -> anyhow:
         return Ok(());
     }
     tracing::warn!(app = %work.app.name, name = %seen.name, "removing a container that no live row knows");
-    shared.runtime.remove(&seen.container).await?;
+    if let Some(stopping) = Stopping::begin(shared, (work.app.id, seen.instance)) {
+        stopping.remove(seen.container.clone(), None);
+    }
     Ok(())
 }
 
@@ -176,34 +196,94 @@ fn instance(row: &InstanceRow, container: Container, in_flight: Option<&HashMap<
         state: row.state,
         container,
         created_at: row.created_at,
+        healthy_at: row.healthy_at,
         draining_at: row.draining_at,
         admitted: row.admitted,
         in_flight: in_flight.map(|counts| counts.get(&row.id).copied().unwrap_or_default().in_flight),
     }
 }
 
-/// Who was healthy for so long is no crash loop.
-const SETTLED: Duration = Duration::seconds(30);
-
-fn crash(row: &InstanceRow) -> Option<Crash> {
-    let at = row.finished_at?;
-    Some(Crash {
-        release: row.release,
-        process: row.process.clone(),
-        at,
-        settled: row.healthy_at.is_some_and(|since| at - since >= SETTLED),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use windlass_runtime::Exit;
+    use windlass_domain::{AppId, InstanceName, ProcessType, ReleaseId, ReleaseVersion};
+    use windlass_runtime::{ContainerId, Exit};
 
     use super::*;
+
+    /// A healthy instance that runs where its row says.
+    fn pair() -> (InstanceRow, Seen) {
+        let (id, app, release, process) = (
+            InstanceId::generate(),
+            AppId::generate(),
+            ReleaseId::generate(),
+            ProcessType::web(),
+        );
+        let row = InstanceRow {
+            id,
+            app,
+            release,
+            version: ReleaseVersion(1),
+            process: process.clone(),
+            n: 1,
+            restart_seq: 0,
+            state: InstanceState::Healthy,
+            container: Some("c1".to_owned()),
+            address: Some(([10, 0, 0, 2], 8080).into()),
+            exit_code: None,
+            reason: None,
+            admitted: false,
+            created_at: Utc::now(),
+            healthy_at: None,
+            draining_at: None,
+            finished_at: None,
+            log_cursor_ns: 0,
+        };
+        let name = InstanceName {
+            app: "shop".parse().unwrap(),
+            process,
+            release: ReleaseVersion(1),
+            n: 1,
+        };
+        let seen = Seen {
+            container: ContainerId::new("c1".to_owned()),
+            instance: id,
+            name,
+            role: Role::Instance,
+            app,
+            release,
+            deployment: None,
+            restart_seq: 0,
+            state: ContainerState::Running,
+            health: None,
+            address: Some([10, 0, 0, 2].into()),
+            port: Some(8080),
+            created_at: None,
+            started_at: None,
+            image: String::new(),
+        };
+        (row, seen)
+    }
+
+    #[test]
+    fn a_row_learns_where_its_container_is_when_that_has_changed() {
+        let (row, mut seen) = pair();
+        assert!(!is_elsewhere(&row, &seen));
+        let unwritten = InstanceRow {
+            container: None,
+            ..row.clone()
+        };
+        assert!(is_elsewhere(&unwritten, &seen));
+        seen.address = Some([10, 0, 0, 3].into());
+        assert!(is_elsewhere(&row, &seen), "it was restarted");
+        seen.address = None;
+        assert!(!is_elsewhere(&row, &seen), "where it is now is not known");
+    }
 
     #[test]
     fn what_ended_with_the_runtime_is_only_missing() {
         let (outage, now) = (Outage::default(), Utc::now());
+        let before = now - Duration::minutes(1);
+        outage.answers(before, before);
         let exited = ContainerState::Exited {
             exit: Exit {
                 code: 137,

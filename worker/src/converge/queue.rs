@@ -9,12 +9,15 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use windlass_domain::{AppId, InstanceId};
 
-/// The queue, its timers, and what is being stopped in the background.
+use super::probes::Probes;
+
+/// The queue, its timers, and what goes on in the background: stops and probes.
 #[derive(Default)]
 pub(crate) struct Converger {
     state: Mutex<State>,
     ready: Notify,
     all: Notify,
+    pub(super) probes: Probes,
 }
 
 #[derive(Default)]

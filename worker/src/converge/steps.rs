@@ -2,18 +2,19 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use futures::{StreamExt, stream};
 use tokio::time::Instant;
 use windlass_converge::{Fault, Step};
-use windlass_domain::{AppId, Failure, InstanceId, InstanceState, ProcessType, ReleaseId};
-use windlass_runtime::{ContainerId, InstanceSpec, StartError, Started};
+use windlass_domain::{Failure, InstanceId, InstanceState, ProcessType, ReleaseId};
+use windlass_runtime::{ContainerId, InstanceSpec, Observed, StartError, Started};
 use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow};
 
 use super::{
     container::instance_spec,
-    health::{diagnosis, is_healthy},
+    health::{LAST_CHANCE, PROBE_SLICE, diagnosis, is_healthy},
     look::Look,
+    stopping::Stopping,
 };
 use crate::{context::Shared, network, routes::TakenOut};
 
@@ -25,9 +26,9 @@ pub(super) async fn perform(
     steps: Vec<Step>,
 ) -> anyhow::Result<Vec<InstanceId>> {
     let network = if steps.iter().any(|step| matches!(step, Step::Start { .. })) {
-        network::ensure(shared, work.app.id, &work.app.name, work.subnet).await?
+        network::ensure(shared, work.app.id, &work.app.name, work.subnet).await
     } else {
-        String::new()
+        Ok(String::new())
     };
     let round = Round {
         shared,
@@ -61,8 +62,8 @@ pub(super) struct Round<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) work: &'a AppWork,
     seen: &'a Look,
-    /// The app's network, if anything is started.
-    network: String,
+    /// The app's network, if anything is started. Without one the other steps are done all the same: what ended must leave the routes.
+    network: anyhow::Result<String>,
 }
 
 impl Round<'_> {
@@ -75,7 +76,10 @@ impl Round<'_> {
                 n,
                 restart_seq,
             } => self.start(release, &process, n, restart_seq).await,
-            Step::Probe(instance) => return Ok(self.probe(instance).await?.then_some(instance)),
+            Step::Probe(instance) => return Ok(self.probe(instance, PROBE_SLICE).await?.then_some(instance)),
+            Step::FailCandidate { instance, .. } | Step::Replace(instance) if self.was_overlooked(instance).await? => {
+                return Ok(Some(instance));
+            }
             Step::FailCandidate {
                 release,
                 instance,
@@ -124,6 +128,7 @@ impl Round<'_> {
     /// that is just going) is no reason to wait: names are labels, so the next number will do.
     async fn start(&self, release: ReleaseId, process: &ProcessType, n: u32, restart_seq: i32) -> anyhow::Result<()> {
         let release = self.release(release)?;
+        let network = self.network.as_ref().map_err(|error| anyhow!("{error:#}"))?;
         let mut tries = (0..NAMES_TRIED).map(|step| n + step * NAME_STEP).peekable();
         while let Some(n) = tries.next() {
             let new = NewInstance {
@@ -136,7 +141,7 @@ impl Round<'_> {
             };
             let row = self.shared.store.insert_instance(self.shared.id, new).await?;
             let row = row.context(LOST)?;
-            let spec = instance_spec(self.shared, (self.work, release), &row, self.network.clone()).await?;
+            let spec = instance_spec(self.shared, (self.work, release), &row, network.clone()).await?;
             match self.shared.runtime.start(&spec).await {
                 Ok(started) => return self.started(row, &spec, &started).await,
                 Err(StartError::NameTaken { name, holder }) if tries.peek().is_some() => {
@@ -175,22 +180,15 @@ impl Round<'_> {
         Ok(store.set_instance_state(self.shared.id, instance, state, end).await?)
     }
 
-    /// Whether it has become healthy.
-    async fn probe(&self, instance: InstanceId) -> anyhow::Result<bool> {
+    /// Whether it has become healthy, or does so within `patience`.
+    async fn probe(&self, instance: InstanceId, patience: Duration) -> anyhow::Result<bool> {
         let row = self.row(instance)?;
         let Some(seen) = self.seen.containers.get(&instance) else {
             return Ok(false);
         };
-        if !is_healthy(self.release(row.release)?, row, seen, &self.host()).await {
+        let (probes, of) = (&self.shared.converger.probes, (self.release(row.release)?, row));
+        if !is_healthy(probes, of, seen, &self.host(), patience).await {
             return Ok(false);
-        }
-        // A restarted container may have another address than its row.
-        if let Some(address) = seen.socket().filter(|address| row.address != Some(*address)) {
-            let container = seen.container.as_str();
-            self.shared
-                .store
-                .set_instance_container(instance, container, Some(address))
-                .await?;
         }
         let healthy = self
             .set(instance, InstanceState::Healthy, InstanceEnd::default())
@@ -200,6 +198,20 @@ impl Round<'_> {
             self.publish().await?;
         }
         Ok(healthy)
+    }
+
+    /// Whether an instance whose time to become healthy is over has become so, and nobody saw it: while Docker or the engine was away,
+    /// nobody looked.
+    async fn was_overlooked(&self, instance: InstanceId) -> anyhow::Result<bool> {
+        let runs = |seen: &Observed| seen.state.is_running();
+        if self.row(instance)?.state != InstanceState::Starting
+            || !self.seen.containers.get(&instance).is_some_and(runs)
+        {
+            return Ok(false);
+        }
+        let was_looked_at = self.shared.converger.probes.is_probed(instance);
+        let patience = if was_looked_at { PROBE_SLICE } else { LAST_CHANCE };
+        self.probe(instance, patience).await
     }
 
     async fn fail_candidate(&self, release: ReleaseId, instance: InstanceId, fault: Fault) -> anyhow::Result<()> {
@@ -243,18 +255,15 @@ impl Round<'_> {
 
     /// An instance ended that should have gone on: its row says so, its log is read to the end, its container goes.
     async fn replace(&self, instance: InstanceId) -> anyhow::Result<()> {
+        // Marked before its row is: who finds a container without a live row removes it at once.
+        let Some(stopping) = Stopping::begin(self.shared, (self.work.app.id, instance)) else {
+            return Ok(());
+        };
         let row = self.row(instance)?;
         let seen = self.seen.containers.get(&instance);
         let exit = seen.and_then(|seen| seen.state.exit());
         let with_docker = seen.is_some_and(|seen| self.shared.outage.ended(seen.state));
-        let reason = match (exit, seen) {
-            (Some(_), _) if with_docker => "Docker was restarted".to_owned(),
-            (Some(exit), _) if exit.oom_killed => "out of memory".to_owned(),
-            (Some(exit), _) => format!("exited with code {}", exit.code),
-            (None, _) if row.state == InstanceState::Unhealthy => "no longer passed its health check".to_owned(),
-            (None, Some(seen)) if seen.state.is_running() => "did not become healthy in time".to_owned(),
-            (None, _) => "its container was removed".to_owned(),
-        };
+        let reason = why_replaced(row, seen, with_docker);
         tracing::warn!(app = %self.work.app.name, instance = %row.id, reason, "an instance is replaced");
         let end = InstanceEnd {
             exit_code: exit.map(|exit| exit.code),
@@ -269,19 +278,18 @@ impl Round<'_> {
         if !self.set(instance, state, end).await? {
             return Ok(());
         }
-        if row.process.is_web() {
-            self.shared.routes.publish().await?;
-        }
-        if row.state == InstanceState::Unhealthy && exit.is_none() {
+        let published = if row.process.is_web() {
+            self.shared.routes.publish().await.map(drop)
+        } else {
+            Ok(())
+        };
+        if seen.is_some_and(|seen| seen.state.is_running()) {
             // It may still be at work on something: it gets the grace time that every instance gets.
-            self.stop_in_background(row);
+            stopping.stop(row.clone(), self.container(row), self.grace());
         } else if let Some(container) = self.container(row) {
-            if exit.is_some() {
-                self.shared.logs.finish(row).await;
-            }
-            self.shared.runtime.remove(&container).await?;
+            stopping.remove(container, exit.map(|_| row.clone()));
         }
-        Ok(())
+        published
     }
 
     async fn drain(&self, instance: InstanceId) -> anyhow::Result<()> {
@@ -313,61 +321,25 @@ impl Round<'_> {
         if row.state != InstanceState::Draining && !self.set(instance, InstanceState::Draining, end).await? {
             return Ok(());
         }
-        self.stop_in_background(row);
+        if let Some(stopping) = Stopping::begin(self.shared, (row.app, instance)) {
+            stopping.stop(row.clone(), self.container(row), self.grace());
+        }
         Ok(())
     }
 
-    /// An app may take its whole grace time, and its siblings need looking after meanwhile.
-    fn stop_in_background(&self, row: &InstanceRow) {
-        let instance = row.id;
-        if !self.shared.converger.begin_stopping(instance) {
-            return;
-        }
-        let grace = Duration::from_secs(u64::from(self.work.app.settings.drain_seconds).max(1));
-        let (shared, row, container) = (self.shared.clone(), row.clone(), self.container(row));
-        self.shared.tasks.spawn(async move {
-            let _stopping = Stopping {
-                shared: &shared,
-                instance,
-                app: row.app,
-            };
-            if let Err(error) = stop_and_remove(&shared, &row, container, grace).await {
-                tracing::warn!(%instance, error = format!("{error:#}"), "cannot stop an instance; trying again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
+    fn grace(&self) -> Duration {
+        Duration::from_secs(u64::from(self.work.app.settings.drain_seconds).max(1))
     }
 }
 
-/// Marks an instance as being stopped for as long as somebody stops it, however that ends.
-struct Stopping<'a> {
-    shared: &'a Shared,
-    instance: InstanceId,
-    app: AppId,
-}
-
-impl Drop for Stopping<'_> {
-    fn drop(&mut self) {
-        self.shared.converger.end_stopping(self.instance);
-        self.shared.converger.wake(self.app);
+/// Why an instance is replaced, in words for its row.
+fn why_replaced(row: &InstanceRow, seen: Option<&Observed>, ended_with_docker: bool) -> String {
+    match (seen.and_then(|seen| seen.state.exit()), seen) {
+        (Some(_), _) if ended_with_docker => "Docker was restarted".to_owned(),
+        (Some(exit), _) if exit.oom_killed => "out of memory".to_owned(),
+        (Some(exit), _) => format!("exited with code {}", exit.code),
+        (None, _) if row.state == InstanceState::Unhealthy => "no longer passed its health check".to_owned(),
+        (None, Some(seen)) if seen.state.is_running() => "did not become healthy in time".to_owned(),
+        (None, _) => "its container was removed".to_owned(),
     }
-}
-
-async fn stop_and_remove(
-    shared: &Shared,
-    row: &InstanceRow,
-    container: Option<ContainerId>,
-    grace: Duration,
-) -> anyhow::Result<()> {
-    if let Some(container) = container {
-        // At shutdown the container goes on draining by itself: the next engine finds the row and stops it.
-        tokio::select! {
-            () = shared.shutdown.cancelled() => return Ok(()),
-            stopped = shared.runtime.stop(&container, grace) => stopped?,
-        }
-        shared.logs.finish(row).await;
-        shared.runtime.remove(&container).await?;
-    }
-    shared.store.instance_stopped(row.id).await?;
-    Ok(())
 }

@@ -1,7 +1,6 @@
 //! The instances of one release: started, replaced, drained, stopped.
 
 use super::*;
-use crate::Crash;
 
 #[test]
 fn missing_instances_are_started_with_the_lowest_free_numbers() {
@@ -69,15 +68,9 @@ fn a_vanished_or_ended_instance_is_replaced_after_its_back_off() {
             .contains(&Step::Replace(gone.id))
     );
 
-    let crash = Crash {
-        release,
-        process: ProcessType::web(),
-        at: at(10),
-        settled: false,
-    };
     let crashed = Observed {
         instances: vec![],
-        crashes: vec![crash.clone(), crash],
+        crashes: vec![crash(release, at(10)); 2],
     };
     let waiting = plan(&desired, &crashed, at(11));
     assert_eq!((waiting.steps, waiting.again_at), (vec![], Some(at(12))));
@@ -137,6 +130,72 @@ fn an_instance_that_is_healthy_no_longer_is_replaced() {
         ..Desired::default()
     };
     let sick = instance(release, 1, InstanceState::Unhealthy);
-    let steps = plan(&desired, &seen(vec![sick.clone()]), at(1)).steps;
+    let steps = plan(&desired, &seen(vec![sick.clone()]), at(30)).steps;
     assert_eq!(steps, [Step::Replace(sick.id), start(release, 2)]);
+}
+
+#[test]
+fn an_end_counts_before_it_is_recorded() {
+    let release = ReleaseId::generate();
+    let desired = Desired {
+        live: Some(wanted(release, 1)),
+        ..Desired::default()
+    };
+    let mut ended = instance(release, 1, InstanceState::Healthy);
+    ended.container = Container::Ended;
+    let planned = |second, crashes: usize| {
+        let observed = Observed {
+            instances: vec![ended.clone()],
+            crashes: vec![crash(release, at(-100)); crashes],
+        };
+        plan(&desired, &observed, at(second))
+    };
+    let replace = Step::Replace(ended.id);
+    let settled = planned(30, 0);
+    assert_eq!(settled.steps, [replace.clone(), start(release, 2)], "it had run well");
+    let soon = planned(29, 0);
+    assert_eq!((soon.steps, soon.again_at), (vec![replace.clone()], Some(at(30))));
+    let again = planned(30, 3);
+    assert_eq!((again.steps, again.again_at), (vec![replace], Some(at(38))));
+}
+
+#[test]
+fn one_that_vanished_is_started_again_at_once() {
+    let release = ReleaseId::generate();
+    let desired = Desired {
+        live: Some(wanted(release, 1)),
+        ..Desired::default()
+    };
+    let mut gone = instance(release, 1, InstanceState::Starting);
+    gone.container = Container::Missing;
+    let steps = plan(&desired, &seen(vec![gone.clone()]), at(1)).steps;
+    assert_eq!(steps, [Step::Replace(gone.id), start(release, 2)]);
+}
+
+#[test]
+fn a_restart_that_is_asked_for_waits_for_no_crash_before_it() {
+    let release = ReleaseId::generate();
+    let mut desired = Desired {
+        live: Some(wanted(release, 1)),
+        ..Desired::default()
+    };
+    let mut ended = instance(release, 1, InstanceState::Starting);
+    ended.container = Container::Ended;
+    let observed = Observed {
+        instances: vec![ended.clone()],
+        crashes: vec![crash(release, at(0)); 9],
+    };
+    assert_eq!(plan(&desired, &observed, at(1)).steps, [Step::Replace(ended.id)]);
+    let live = desired.live.as_mut().unwrap();
+    live.processes.get_mut(&ProcessType::web()).unwrap().restart_seq = 1;
+    let started = Step::Start {
+        release,
+        process: ProcessType::web(),
+        n: 2,
+        restart_seq: 1,
+    };
+    assert_eq!(
+        plan(&desired, &observed, at(1)).steps,
+        [Step::Replace(ended.id), started]
+    );
 }

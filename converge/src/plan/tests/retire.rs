@@ -1,7 +1,6 @@
 //! A release that is wanted no longer goes, and what of it serves stays until others can.
 
 use super::{changeover::play, *};
-use crate::Crash;
 
 /// A candidate of two has failed when its first instance had taken over: one old and one new instance serve.
 fn half_way() -> (Desired, Instance, Instance) {
@@ -81,14 +80,9 @@ fn what_itself_failed_or_never_served_is_not_kept() {
 #[test]
 fn a_failed_release_serves_on_beside_one_that_cannot_come_back_only_if_nothing_else_does() {
     let (desired, left, taken) = half_way();
-    let crash = Crash {
-        release: left.release,
-        process: ProcessType::web(),
-        at: at(0),
-        settled: false,
-    };
+    let old = left.release;
     let steps = |instances: Vec<Instance>| {
-        let crashes = vec![crash.clone(), crash.clone()];
+        let crashes = vec![crash(old, at(0)); 2];
         plan(&desired, &Observed { instances, crashes }, at(0)).steps
     };
     assert_eq!(steps(vec![left, taken.clone()]), [Step::Drain(taken.id)]);
