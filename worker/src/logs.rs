@@ -3,47 +3,47 @@
 //! Each line is stored together with how far its container's log has been read, in one transaction: a restart of the engine loses
 //! and doubles nothing.
 
+mod flood;
+mod follower;
+
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use chrono::DateTime;
-use futures::StreamExt;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
-use windlass_domain::{AppId, InstanceId, ProcessType, Redactor, ReleaseId, log::clean_line};
-use windlass_runtime::{ContainerId, LogStream, LogsFrom, RunLogLine, Runtime};
-use windlass_store::{InstanceRow, NewRunLog, RunLogBatch, Store};
+use windlass_domain::InstanceId;
+use windlass_runtime::{ContainerId, Runtime};
+use windlass_store::{InstanceRow, Store};
 
-/// Lines of an app that are kept.
-const KEEP_LINES: u32 = 10_000;
-/// A longer line is cut.
-const MAX_LINE_CHARS: usize = 4_000;
-/// Lines are written together when so many have come …
-const BATCH: usize = 400;
-/// … or so much time has passed.
-const FLUSH: Duration = Duration::from_millis(100);
+use self::follower::{Follower, Origin};
 
-/// Where the lines of one container belong.
-#[derive(Clone)]
-struct Origin {
-    app: AppId,
-    instance: InstanceId,
-    release: ReleaseId,
-    process: ProcessType,
-    name: String,
-    container: ContainerId,
-    cursor_ns: i64,
-}
+/// An ended container's log that is not read on for so long is given up, …
+const PATIENCE: Duration = Duration::from_secs(3);
+/// … and one that takes longer than this to read.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// Follows the logs of all running instances.
 pub(crate) struct LogCollector {
     store: Store,
     runtime: Arc<dyn Runtime>,
-    following: Arc<Mutex<HashMap<InstanceId, JoinHandle<()>>>>,
+    following: Mutex<HashMap<InstanceId, Following>>,
     stop: CancellationToken,
+}
+
+/// A log that is being followed.
+struct Following {
+    task: JoinHandle<()>,
+    /// How many lines of it were read.
+    read: Arc<AtomicU64>,
 }
 
 impl LogCollector {
@@ -51,7 +51,7 @@ impl LogCollector {
         Self {
             store,
             runtime,
-            following: Arc::default(),
+            following: Mutex::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -66,195 +66,135 @@ impl LogCollector {
 
     /// Follows an instance's log from where it was left; does nothing when it is followed already.
     pub(crate) fn follow(&self, row: &InstanceRow) {
-        let Some(container) = &row.container else { return };
-        let origin = Origin {
-            app: row.app,
-            instance: row.id,
-            release: row.release,
-            process: row.process.clone(),
-            name: format!("{}.{}", row.process, row.n),
-            container: ContainerId::new(container.clone()),
-            cursor_ns: row.log_cursor_ns,
-        };
-        let mut following = self.following.lock().expect("no holder of this lock panics");
-        following.retain(|_, task| !task.is_finished());
+        if let Some(container) = &row.container {
+            self.follow_container(row, &ContainerId::new(container.clone()));
+        }
+    }
+
+    fn follow_container(&self, row: &InstanceRow, container: &ContainerId) {
+        let mut following = self.following();
+        following.retain(|_, log| !log.task.is_finished());
         following.entry(row.id).or_insert_with(|| {
-            tokio::spawn(follow(
-                self.store.clone(),
-                self.runtime.clone(),
-                origin,
-                self.stop.clone(),
-            ))
+            let read = Arc::new(AtomicU64::new(0));
+            let follower = Follower {
+                store: self.store.clone(),
+                origin: origin(row, container),
+                stop: self.stop.clone(),
+                read: read.clone(),
+            };
+            let task = tokio::spawn(follower.run(self.runtime.clone()));
+            Following { task, read }
         });
     }
 
-    /// Waits until an ended container's log has been read to its end, so that the container may be removed.
-    pub(crate) async fn finish(&self, row: &InstanceRow) {
+    /// Waits until an ended container's log has been read to its end, so that the container may be removed. The row need not know
+    /// the container: a killed engine may not have come to write it.
+    pub(crate) async fn finish(&self, row: &InstanceRow, container: &ContainerId) {
         // One that nobody followed (its stream broke, or the engine was killed) is read now.
-        self.follow(row);
-        let task = self
-            .following
-            .lock()
-            .expect("no holder of this lock panics")
-            .remove(&row.id);
-        if let Some(task) = task
-            && tokio::time::timeout(Duration::from_secs(3), task).await.is_err()
+        self.follow_container(row, container);
+        let following = self.following().remove(&row.id);
+        if let Some(mut log) = following
+            && !log.ends().await
         {
             tracing::warn!(instance = %row.id, "the log of an ended instance could not be read to its end");
         }
     }
 
-    /// Writes what has been read and ends; the next engine goes on from there.
+    /// Ends all at once; the next engine goes on from what they have written.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
-        let tasks: Vec<_> = {
-            let mut following = self.following.lock().expect("no holder of this lock panics");
-            following.drain().map(|(_, task)| task).collect()
-        };
-        for task in tasks {
-            let _ = task.await;
+        let following: Vec<Following> = self.following().drain().map(|(_, log)| log).collect();
+        for log in following {
+            let _ = log.task.await;
         }
+    }
+
+    fn following(&self) -> MutexGuard<'_, HashMap<InstanceId, Following>> {
+        self.following.lock().expect("no holder of this lock panics")
     }
 }
 
-async fn follow(store: Store, runtime: Arc<dyn Runtime>, mut origin: Origin, stop: CancellationToken) {
-    let Some(redactor) = redactor(&store, origin.release, &stop).await else {
-        return;
-    };
-    let since = (origin.cursor_ns > 0).then(|| DateTime::from_timestamp_nanos(origin.cursor_ns));
-    let mut lines = runtime.logs(
-        &origin.container,
-        LogsFrom {
-            since,
-            follow: true,
-            tail: None,
-        },
-    );
-    let mut batch: Vec<RunLogLine> = Vec::new();
-    let mut flush_at: Option<Instant> = None;
-    let mut rate = Rate::default();
-    loop {
-        let due = async {
-            match flush_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
+impl Following {
+    /// Waits for the end of the log while it comes nearer. False: it was not reached.
+    async fn ends(&mut self) -> bool {
+        let begin = Instant::now();
+        loop {
+            let before = self.read.load(Ordering::Relaxed);
+            if timeout(PATIENCE, &mut self.task).await.is_ok() {
+                return true;
             }
-        };
-        let ended = tokio::select! {
-            () = stop.cancelled() => true,
-            () = due => false,
-            line = lines.next() => match line {
-                Some(Ok(line)) => {
-                    if !rate.admits(&line, &mut batch) { continue; }
-                    batch.push(line);
-                    flush_at.get_or_insert_with(|| Instant::now() + FLUSH);
-                    if batch.len() < BATCH { continue; }
-                    false
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(instance = %origin.instance, error = %error, "the log of an instance broke off");
-                    true
-                }
-                None => true,
-            },
-        };
-        flush(&store, &redactor, &mut origin, &mut batch).await;
-        flush_at = None;
-        if ended {
-            return;
-        }
-    }
-}
-
-/// How many lines one instance may bring in a second. The rest is dropped and counted: a flood must not keep the database busy.
-#[derive(Default)]
-struct Rate {
-    second: i64,
-    lines: u32,
-    dropped: u32,
-}
-
-/// Lines of one instance that are stored in a second.
-const LINES_PER_SECOND: u32 = 2_000;
-
-impl Rate {
-    fn admits(&mut self, line: &RunLogLine, batch: &mut Vec<RunLogLine>) -> bool {
-        let second = line.at.timestamp();
-        if second != self.second {
-            if self.dropped > 0 {
-                let text = format!(
-                    "[windlass] {} lines were dropped: more than {LINES_PER_SECOND} in a second",
-                    self.dropped
-                );
-                batch.push(RunLogLine { text, ..line.clone() });
+            if self.read.load(Ordering::Relaxed) == before || begin.elapsed() >= LONGEST {
+                return false;
             }
-            *self = Self {
-                second,
-                lines: 0,
-                dropped: 0,
-            };
         }
-        self.lines += 1;
-        let admitted = self.lines <= LINES_PER_SECOND;
-        self.dropped += u32::from(!admitted);
-        admitted
     }
 }
 
-/// What must not show in an instance's log; waits for the database, without which nothing can be stored anyway.
-async fn redactor(store: &Store, release: ReleaseId, stop: &CancellationToken) -> Option<Redactor> {
-    loop {
-        match store.config_of_release(release).await {
-            Ok(config) => {
-                return Some(config.map_or_else(Redactor::default, |config| Redactor::new(config.vars.values())));
+fn origin(row: &InstanceRow, container: &ContainerId) -> Origin {
+    Origin {
+        app: row.app,
+        instance: row.id,
+        release: row.release,
+        process: row.process.clone(),
+        name: format!("{}.{}", row.process, row.n),
+        container: container.clone(),
+        cursor_ns: row.log_cursor_ns,
+    }
+}
+
+/// A store whose database never answers.
+#[cfg(test)]
+pub(crate) async fn store_without_database() -> Store {
+    let options = windlass_store::StoreOptions {
+        url: "postgres://nobody@127.0.0.1:1/nothing".to_owned(),
+        max_connections: 1,
+        master_key: windlass_domain::Secret::new(vec![0; 32]),
+    };
+    let store = Store::connect(options).await.unwrap();
+    store.close().await;
+    store
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A log of which a line is read each second, `lines` of them.
+    fn log(lines: u64, then_ends: bool) -> Following {
+        let read = Arc::new(AtomicU64::new(0));
+        let counter = read.clone();
+        let task = tokio::spawn(async move {
+            for _ in 0..lines {
+                sleep(Duration::from_secs(1)).await;
+                counter.fetch_add(1, Ordering::Relaxed);
             }
-            Err(error) => tracing::debug!(error = %error, "a run log waits for the database"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
-}
-
-/// Stores the batch; keeps trying for a while when the database is away.
-async fn flush(store: &Store, redactor: &Redactor, origin: &mut Origin, batch: &mut Vec<RunLogLine>) {
-    // The two streams are stamped apart, so the last line need not be the newest.
-    let newest = batch.iter().filter_map(|line| line.at.timestamp_nanos_opt()).max();
-    let Some(cursor) = newest.map(|newest| newest.max(origin.cursor_ns + 1)) else {
-        return;
-    };
-    let rows = RunLogBatch {
-        app: origin.app,
-        instance: origin.instance,
-        instance_name: origin.name.clone(),
-        process: origin.process.clone(),
-        lines: batch.drain(..).map(|line| new_line(redactor, &line)).collect(),
-        from_ns: origin.cursor_ns,
-        cursor_ns: cursor,
-        max_lines: KEEP_LINES,
-    };
-    for _ in 0..60 {
-        match store.append_run_log(&rows).await {
-            Ok(()) => {
-                origin.cursor_ns = cursor;
-                return;
+            if !then_ends {
+                pending::<()>().await;
             }
-            Err(error) => tracing::debug!(error = %error, "run log waits for the database"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        });
+        Following { task, read }
     }
-    tracing::warn!(instance = %origin.instance, lines = rows.lines.len(), "lines of a run log were given up");
-}
 
-fn new_line(redactor: &Redactor, line: &RunLogLine) -> NewRunLog {
-    let stream = match line.stream {
-        LogStream::Stdout => "stdout",
-        LogStream::Stderr => "stderr",
-    };
-    NewRunLog {
-        at: line.at,
-        stream: stream.to_owned(),
-        text: redactor.redact(&clean_line(&line.text, MAX_LINE_CHARS)),
+    #[tokio::test(start_paused = true)]
+    async fn a_long_log_is_waited_for_while_it_is_read() {
+        assert!(log(10, true).ends().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_is_not_read_on_is_not_waited_for() {
+        let begin = Instant::now();
+        assert!(!log(2, false).ends().await);
+        assert_eq!(begin.elapsed(), 2 * PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_without_an_end_is_not_waited_for_without_end() {
+        let begin = Instant::now();
+        assert!(!log(1_000, true).ends().await);
+        assert_eq!(begin.elapsed(), LONGEST);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use tokio::time::timeout;
-use windlass_testkit::{Engine, files, wait_until};
+use windlass_testkit::{Engine, docker, files, wait_until};
 
 /// Reads a live answer until it holds `text`.
 async fn read_until(answer: &mut reqwest::Response, text: &str) -> String {
@@ -60,6 +60,59 @@ async fn the_log_of_a_replaced_instance_can_still_be_read() {
     assert!(log.contains("/cgi-bin/first"), "{log}");
     let other = engine.api().get_text(&shop.path("/logs?process=worker")).await;
     assert!(!other.contains("/cgi-bin/first"), "{other}");
+}
+
+/// Prints numbers without end; when it is told so, it prints more in an instant than is kept, and ends with a word.
+const COUNTING: &str = r#"
+export COUNTER=$$
+httpd -p "$PORT" -h /app/www
+trap 'exit 0' TERM
+trap 'seq 20000; echo "panic: out of cheese"; exit 3' USR1
+n=0
+while sleep 0.02; do n=$((n + 1)); echo "number $n."; done
+"#;
+
+#[tokio::test]
+async fn a_log_is_whole_though_the_engine_was_killed_and_tells_why_an_instance_ended() {
+    let mut engine = Engine::start().await;
+    let shop = engine.app("shop").await;
+    let counting = files::running(COUNTING)
+        .with("www/index.html", "counting\n")
+        .with_program("www/cgi-bin/end", "#!/bin/sh\nkill -USR1 $COUNTER\n");
+    shop.push(&counting).await.must_succeed();
+    let container = shop.containers().remove(0);
+    let printed = || numbers(&docker::docker(&["logs", &container]).join("\n"));
+    let path = shop.path("/logs?lines=5000");
+
+    engine.kill9();
+    let before = printed().len();
+    wait_until("it prints without an engine", Duration::from_secs(30), || async {
+        printed().len() > before + 20
+    })
+    .await;
+    engine.restart().await;
+    let after = printed().len();
+    let api = engine.api();
+    wait_until("the log has been read on", Duration::from_secs(30), || async {
+        numbers(&api.get_text(&path).await).len() >= after
+    })
+    .await;
+    let kept = numbers(&api.get_text(&path).await);
+    assert_eq!(kept, (1..=kept.len()).collect::<Vec<_>>(), "each once");
+
+    shop.get("/cgi-bin/end").await;
+    wait_until("the end of the log can be read", Duration::from_secs(60), || async {
+        api.get_text(&path).await.contains("panic: out of cheese")
+    })
+    .await;
+    let log = api.get_text(&path).await;
+    assert!(log.contains("lines were dropped"), "{log}");
+}
+
+/// The numbers in a log of [`COUNTING`].
+fn numbers(log: &str) -> Vec<usize> {
+    let number = |line: &str| line.split_once("number ")?.1.strip_suffix('.')?.parse().ok();
+    log.lines().filter_map(number).collect()
 }
 
 #[tokio::test]

@@ -1,13 +1,44 @@
 //! The run log as it is collected: batches with their cursor, and a bound per app.
 
 use sqlx::PgConnection;
-use windlass_domain::AppId;
 
 use super::types::{NewRunLog, RunLogBatch};
 use crate::{Event, Store, StoreError, events::notify, text::storable};
 
-/// An app's log is trimmed each time that it grew by this part of its bound.
-const SLACK: u32 = 10;
+/// An app's log is trimmed each time that it grew by this part of its bounds.
+const SLACK: u64 = 10;
+
+/// Lines and bytes of text: how large a batch is, or how much an app's log may still get before it is trimmed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunLogSize {
+    lines: u64,
+    bytes: u64,
+}
+
+impl RunLogSize {
+    fn of(batch: &RunLogBatch) -> Self {
+        Self {
+            lines: batch.lines.len() as u64,
+            bytes: batch.lines.iter().map(|line| line.text.len() as u64).sum(),
+        }
+    }
+
+    /// How much may come after a trim until the next.
+    fn slack(batch: &RunLogBatch) -> Self {
+        Self {
+            lines: u64::from(batch.max_lines) / SLACK,
+            bytes: batch.max_bytes / SLACK,
+        }
+    }
+
+    /// What is left after `other`; none: it does not fit.
+    fn without(self, other: Self) -> Option<Self> {
+        Some(Self {
+            lines: self.lines.checked_sub(other.lines)?,
+            bytes: self.bytes.checked_sub(other.bytes)?,
+        })
+    }
+}
 
 impl Store {
     /// Records lines together with how far the log is collected now. A batch that was recorded before is left out, so that an
@@ -19,35 +50,25 @@ impl Store {
             return Ok(());
         };
         insert_lines(&mut tx, batch, recorded_ns).await?;
-        let trim = self.needs_trim(batch).await;
+        let trim = self.room_after(batch).await.is_none();
         if trim {
-            trim_log(&mut tx, batch.app, batch.max_lines).await?;
+            trim_log(&mut tx, batch).await?;
         }
         if !batch.lines.is_empty() {
             notify(&mut tx, Event::RunLog(batch.app)).await?;
         }
         tx.commit().await?;
-        let room = (batch.max_lines / SLACK).max(1);
-        let mut rooms = self.inner.run_log_room.lock().await;
-        let left = if trim {
-            room
-        } else {
-            rooms.get(&batch.app).copied().unwrap_or(0)
-        };
-        let lines = if trim { 0 } else { count_lines(batch) };
-        rooms.insert(batch.app, left.saturating_sub(lines));
+        let left = if trim { None } else { self.room_after(batch).await };
+        let room = left.unwrap_or_else(|| RunLogSize::slack(batch));
+        self.inner.run_log_room.lock().await.insert(batch.app, room);
         Ok(())
     }
 
-    /// Whether the batch uses up the room that was left; unknown after a start, and then there is none.
-    async fn needs_trim(&self, batch: &RunLogBatch) -> bool {
+    /// What is left of the app's room after the batch; none: it does not fit, or nothing is known yet of the app's log.
+    async fn room_after(&self, batch: &RunLogBatch) -> Option<RunLogSize> {
         let rooms = self.inner.run_log_room.lock().await;
-        rooms.get(&batch.app).is_none_or(|left| *left <= count_lines(batch))
+        rooms.get(&batch.app)?.without(RunLogSize::of(batch))
     }
-}
-
-fn count_lines(batch: &RunLogBatch) -> u32 {
-    u32::try_from(batch.lines.len()).unwrap_or(u32::MAX)
 }
 
 /// Moves the cursor and returns where it was; none: the batch was recorded before, or the instance is gone. The lock on the app
@@ -100,13 +121,17 @@ async fn insert_lines(connection: &mut PgConnection, batch: &RunLogBatch, record
     Ok(())
 }
 
-/// Deletes all but the newest lines of an app.
-async fn trim_log(connection: &mut PgConnection, app: AppId, max_lines: u32) -> Result<(), sqlx::Error> {
+/// Deletes all but the newest lines of an app: so many, and so much text.
+async fn trim_log(connection: &mut PgConnection, batch: &RunLogBatch) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from run_log where app_id = $1
-           and id <= (select id from run_log where app_id = $1 order by id desc offset $2 limit 1)",
-        app.uuid(),
-        i64::from(max_lines)
+           and id <= (select max(id)
+                      from (select id, row_number() over newest as lines, sum(octet_length(text)) over newest as bytes
+                            from run_log where app_id = $1 window newest as (order by id desc)) sizes
+                      where lines > $2 or bytes > $3)",
+        batch.app.uuid(),
+        i64::from(batch.max_lines),
+        i64::try_from(batch.max_bytes).unwrap_or(i64::MAX)
     )
     .execute(connection)
     .await?;

@@ -44,6 +44,39 @@ async fn log_lines_are_numbered_without_gaps_though_many_write() {
     .await;
 }
 
+#[tokio::test]
+async fn lines_of_a_deployment_whose_answer_was_lost_are_not_written_again() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let deployment = db.push(&app).await.id;
+        let build = |text: &str| (LogSource::Build, text.to_owned());
+        let (one, two) = ([build("same"), build("one\0")], [build("same"), build("two")]);
+        let append = async |lines: &[_]| db.store.append_deployment_log(deployment, lines).await.unwrap();
+        let once = async |after, lines: &[_]| {
+            let appended = db.store.append_deployment_log_once(deployment, after, lines);
+            appended.await.unwrap()
+        };
+
+        let before = append(&one).await;
+        assert_eq!(
+            once(before, &one).await,
+            4,
+            "what stood there before is not taken for it"
+        );
+        append(&[build("another's")]).await;
+        assert_eq!(once(before, &one).await, 4, "written already");
+        assert_eq!(once(4, &two).await, 7);
+        append(&[build("another's")]).await;
+        assert_eq!(once(4, &two).await, 7, "written already");
+
+        let log = db.store.deployment_log(db.team, deployment, 0, 100).await.unwrap();
+        let texts: Vec<_> = log.iter().map(|line| line.text.as_str()).collect();
+        let all = ["same", "one", "same", "one", "another's", "same", "two", "another's"];
+        assert_eq!(texts, all);
+    })
+    .await;
+}
+
 async fn instance(db: &Db, process: &str) -> (NewInstance, RunLogBatch) {
     let app = db.app(&format!("app-{process}")).await;
     let release = db.deployed(&app).await;
@@ -65,6 +98,7 @@ async fn instance(db: &Db, process: &str) -> (NewInstance, RunLogBatch) {
         from_ns: 0,
         cursor_ns: 0,
         max_lines: 50,
+        max_bytes: 1 << 20,
     };
     (new, batch)
 }
@@ -97,6 +131,29 @@ async fn the_run_log_is_trimmed_to_its_bound_and_keeps_the_newest() {
         assert_eq!(texts, ["277", "278", "279"]);
         let all = db.store.run_log_tail(db.team, batch.app, None, 1000).await.unwrap();
         assert!(all.len() >= 50);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_run_log_is_bounded_in_bytes_between_sweeps() {
+    with_db(|db| async move {
+        let (_, mut batch) = instance(&db, "web").await;
+        batch.max_bytes = 1_000;
+        for n in 1..40 {
+            let mut line = lines(n..n + 1).remove(0);
+            line.text = format!("{n:0>100}");
+            (batch.lines, batch.cursor_ns) = (vec![line], i64::from(n));
+            db.store.append_run_log(&batch).await.unwrap();
+            let kept: i64 = sqlx::query_scalar("select coalesce(sum(octet_length(text)), 0) from run_log")
+                .fetch_one(&db.raw)
+                .await
+                .unwrap();
+            assert!(kept <= 1_000 + 100, "{kept} bytes after {n} batches");
+        }
+        let tail = db.store.run_log_tail(db.team, batch.app, None, 100).await.unwrap();
+        assert!(tail.len() >= 10);
+        assert!(tail.last().unwrap().text.ends_with("039"));
     })
     .await;
 }
