@@ -10,7 +10,7 @@ use sqlx::{
 use tokio::sync::{Mutex, broadcast};
 use windlass_domain::{AppId, Secret};
 
-use crate::{ConnectError, Event, MigrateError, StoreError, events::EVENT_BUFFER, seal::Sealer};
+use crate::{ConnectError, Event, MigrateError, StoreError, events::EVENT_BUFFER, seal::Sealer, work::RunLogSize};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
@@ -58,8 +58,8 @@ pub(crate) struct Inner {
     pub(crate) server: PgConnectOptions,
     pub(crate) sealer: Sealer,
     pub(crate) events: broadcast::Sender<Event>,
-    /// How many lines each app's run log may still get before it is trimmed.
-    pub(crate) run_log_room: Mutex<HashMap<AppId, u32>>,
+    /// How much each app's run log may still get before it is trimmed.
+    pub(crate) run_log_room: Mutex<HashMap<AppId, RunLogSize>>,
 }
 
 impl Store {

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::Utc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use windlass_store::{Claim, Wanted};
 
@@ -20,11 +21,13 @@ struct Room {
 }
 
 impl Room {
-    fn wanted(&self) -> Option<Wanted> {
+    /// Whoever wants a deployment ended is heard at any time. While Docker is away nothing else is begun: it would only fail.
+    fn wanted(&self, docker_is_away: bool) -> Wanted {
         match (self.all.available_permits(), self.builds.available_permits()) {
-            (0, _) => None,
-            (_, 0) => Some(Wanted::Built),
-            _ => Some(Wanted::Any),
+            (0, _) => Wanted::Cancelled,
+            _ if docker_is_away => Wanted::Cancelled,
+            (_, 0) => Wanted::Built,
+            _ => Wanted::Any,
         }
     }
 
@@ -54,7 +57,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 async fn claim_all(shared: &Arc<Shared>, room: &Room) {
-    while let Some(wanted) = room.wanted().filter(|_| !shared.shutdown.is_cancelled()) {
+    while !shared.shutdown.is_cancelled() {
+        let wanted = room.wanted(shared.outage.goes_on(Utc::now()));
         match shared
             .store
             .claim_deployment(shared.id, shared.config.lease, wanted)

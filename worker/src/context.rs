@@ -158,6 +158,7 @@ impl Worker {
             liveness::run(shared.clone()),
             watch::run(shared.clone()),
             sweep::run(shared.clone()),
+            crate::repositories::run(shared.clone()),
             watch_runtime(shared.clone()),
         );
         shared.tasks.close();

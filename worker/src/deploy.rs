@@ -3,30 +3,28 @@
 //! It never touches an instance: it names a release as the app's candidate and waits for the converge loop to make it live or to
 //! say why it cannot. What a killed worker left is found in the rows: a finished build is not built again.
 
+mod ending;
 mod lease;
 mod log;
 mod release_command;
 mod revision;
 mod rollout;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use anyhow::Context;
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use windlass_domain::{
     AppSettings, CommitSha, DeploymentKind, Failure, FailureCode, Redactor, Step, release::ProcessSpec,
 };
-use windlass_store::{Claim, Config, ImageRow, NewRelease, Outcome, ReleaseRow, Trigger};
+use windlass_store::{Claim, Config, ImageRow, NewRelease, ReleaseRow, Trigger};
 
 use self::{lease::Lease, log::DeployLog};
 use crate::context::Shared;
 
-/// So many faults of our own become the deployment's failure.
-const MAX_FAULTS: u32 = 3;
 /// A deployment that took so many workers with it is given up.
 const MAX_DEATHS: u32 = 3;
-/// After a fault of ours the next attempt waits, three times as long each time: Docker may just be restarting.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How a deployment ends when it does not succeed.
 pub(crate) enum End {
@@ -67,12 +65,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, claim: Claim) {
     let result = tokio::select! {
         () = lease.lost.cancelled() => None,
         () = shared.shutdown.cancelled() => None,
-        result = deploy.carry_through() => {
-            if result.is_err() {
-                deploy.clean_up().await;
-            }
-            Some(result)
-        }
+        result = deploy.work() => Some(result),
     };
     match result {
         Some(result) => deploy.conclude(result).await,
@@ -83,22 +76,48 @@ pub(crate) async fn run(shared: &Arc<Shared>, claim: Claim) {
 }
 
 impl Deploy<'_> {
-    async fn carry_through(&self) -> Result<ReleaseRow, End> {
-        let is_live = self.claim.release.as_ref().is_some_and(|release| release.live);
-        if self.claim.deaths >= MAX_DEATHS && !is_live {
-            return Err(End::Failed(quarantined(self.claim)));
+    /// All that there is to do, and nothing of it is left running when it ends badly. A panic is a fault like any other.
+    async fn work(&self) -> Result<ReleaseRow, End> {
+        let carried = AssertUnwindSafe(self.carry_through()).catch_unwind().await;
+        let result = carried.unwrap_or_else(|_| Err(End::Fault(anyhow::anyhow!("a deployment panicked"))));
+        if result.is_err() {
+            self.clean_up().await;
         }
+        result
+    }
+
+    async fn carry_through(&self) -> Result<ReleaseRow, End> {
         let release = match self.claim.release.clone() {
             Some(release) => release,
-            None => self.release().await?,
+            None => {
+                self.check_deaths()?;
+                self.release().await?
+            }
         };
-        release_command::run(self, &release).await?;
-        rollout::run(self, &release).await?;
+        if let Err(end) = self.make_live(&release).await {
+            rollout::withdraw(self, &release, end).await?;
+        }
         // It is live: what fails from here on is no failure of the deployment.
         if let Err(error) = self.keep_revision(&release).await {
             tracing::warn!(app = %self.claim.app.name, error = format!("{error:#}"), "the branch could not be moved");
         }
         Ok(release)
+    }
+
+    async fn make_live(&self, release: &ReleaseRow) -> Result<(), End> {
+        if !release.live {
+            self.check_deaths()?;
+        }
+        release_command::run(self, release).await?;
+        rollout::run(self, release).await
+    }
+
+    /// What takes its workers with it is not tried again and again.
+    fn check_deaths(&self) -> Result<(), End> {
+        if self.claim.deaths >= MAX_DEATHS {
+            return Err(End::Failed(quarantined(self.claim)));
+        }
+        Ok(())
     }
 
     /// A release command must not outlive the deployment that ran it.
@@ -159,7 +178,6 @@ impl Deploy<'_> {
             .record_release(self.claim.deployment.id, self.claim.attempt, new)
             .await?;
         let release = release.context("the deployment was taken over")?;
-        self.finish_step(Step::Release, "done").await?;
         self.log
             .heading(format!("Release {}: {}", release.version, release.description));
         Ok(release)
@@ -243,6 +261,14 @@ impl Deploy<'_> {
         Ok(())
     }
 
+    /// Waits for something that nobody needs any more once the deployment is cancelled.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, End> {
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(End::Cancelled),
+            done = work => Ok(done),
+        }
+    }
+
     fn check_cancelled(&self) -> Result<(), End> {
         if self.cancel.is_cancelled() {
             Err(End::Cancelled)
@@ -267,105 +293,6 @@ impl Deploy<'_> {
     /// Config vars whose values must not show in the log.
     async fn redactor(&self) -> anyhow::Result<Redactor> {
         Ok(Redactor::new(self.config().await?.vars.values()))
-    }
-
-    async fn conclude(&self, result: Result<ReleaseRow, End>) {
-        let outcome = match result {
-            Ok(release) => {
-                let url = self.shared.config.app_url(&self.claim.app.name);
-                self.log.result(format!("{url} is live ({})", release.version));
-                Outcome::Succeeded
-            }
-            Err(End::Failed(failure)) => {
-                self.log.failure(&failure);
-                Outcome::Failed(failure)
-            }
-            Err(End::Cancelled) => {
-                self.log.error("Cancelled; the release that was live before still is");
-                Outcome::Cancelled
-            }
-            Err(End::Fault(error)) => match self.after_fault(&error).await {
-                Some(outcome) => outcome,
-                None => return,
-            },
-        };
-        self.log.flush().await;
-        self.finish(outcome).await;
-    }
-
-    /// Tries again; after the last attempt our fault is the deployment's failure.
-    async fn after_fault(&self, error: &anyhow::Error) -> Option<Outcome> {
-        let id = self.claim.deployment.id;
-        tracing::error!(deployment = %id, attempt = self.claim.attempt, error = format!("{error:#}"), "deployment hit a fault");
-        if self.claim.faults + 1 < MAX_FAULTS {
-            self.log.error("Windlass met a fault of its own and tries again");
-            self.log.flush().await;
-            let pause = FIRST_PAUSE * 3_u32.pow(self.claim.faults);
-            if let Err(error) = self
-                .shared
-                .store
-                .release_deployment(id, self.claim.attempt, pause)
-                .await
-            {
-                tracing::warn!(deployment = %id, error = %error, "left to be taken over when its lease ends");
-            }
-            return None;
-        }
-        let failure = Failure::new(
-            FailureCode::Internal,
-            format!("Windlass met a fault of its own {MAX_FAULTS} times: {error:#}"),
-            "look at the log of windlassd and run `windlassd doctor` on the server, then deploy again",
-        );
-        self.log.failure(&failure);
-        Some(Outcome::Failed(failure))
-    }
-
-    async fn finish(&self, outcome: Outcome) {
-        let id = self.claim.deployment.id;
-        for pause in [0, 100, 1000, 3000] {
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            match self
-                .shared
-                .store
-                .finish_deployment(id, self.claim.attempt, outcome.clone())
-                .await
-            {
-                Ok(true) => {
-                    tracing::info!(deployment = %id, outcome = word(&outcome), "deployment ended");
-                    return;
-                }
-                Ok(false) => {
-                    return tracing::warn!(deployment = %id, "the deployment was taken over before it ended here");
-                }
-                Err(error) => tracing::warn!(deployment = %id, error = %error, "cannot record the end of a deployment"),
-            }
-        }
-    }
-
-    async fn hand_over(&self, lease: &Lease) {
-        let id = self.claim.deployment.id;
-        if lease.lost.is_cancelled() {
-            return tracing::warn!(deployment = %id, "the lease is lost; another worker goes on");
-        }
-        self.log
-            .heading("The engine is restarting; this deployment goes on with the next one".to_owned());
-        self.log.flush().await;
-        if let Err(error) = self
-            .shared
-            .store
-            .release_deployment(id, self.claim.attempt, Duration::ZERO)
-            .await
-        {
-            tracing::warn!(deployment = %id, error = %error, "left to be taken over when its lease ends");
-        }
-    }
-}
-
-const fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "succeeded",
-        Outcome::Failed(_) => "failed",
-        Outcome::Cancelled => "cancelled",
     }
 }
 

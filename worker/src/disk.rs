@@ -64,52 +64,56 @@ pub(crate) async fn announce(shared: &Shared) {
 
 /// Sees to it that there is room for a build, or says why there is none.
 pub(crate) async fn make_room(shared: &Shared) -> Result<(), Failure> {
-    let Some(before) = lack(shared).await else {
-        return Ok(());
+    let freed = match docker_lack(shared).await {
+        Some(lack) => Some(free_docker(shared, &lack).await),
+        None => None,
     };
-    tracing::warn!(
-        lack = before,
-        "too little room for a build; removing what can be spared"
-    );
+    let limits = &shared.config.disk;
+    let own = Space::measure(&limits.data_dir).ok();
+    let lack = docker_lack(shared).await.or_else(|| limits.lack(own.as_ref()?));
+    lack.map_or(Ok(()), |lack| Err(refused(&lack, freed)))
+}
+
+/// Removes what can be spared on the disk of the Docker Engine, until there is room; how many bytes of build cache that were. What lacks
+/// on another disk is not to be had from it.
+async fn free_docker(shared: &Shared, lack: &str) -> u64 {
+    tracing::warn!(lack, "too little room for a build; removing what can be spared");
     if let Err(error) = sweep::images(shared).await {
         tracing::warn!(error = format!("{error:#}"), "old images could not be removed");
     }
     let budget = shared.builder.cache_budget().await;
     let mut freed = 0;
     for keep in [budget, budget / LAST_RESORT] {
-        if lack(shared).await.is_none() {
-            return Ok(());
+        if docker_lack(shared).await.is_none() {
+            break;
         }
         match shared.builder.shrink_cache(keep).await {
             Ok(bytes) => freed += bytes,
             Err(error) => tracing::warn!(error = format!("{error:#}"), "the build cache could not be cut"),
         }
     }
-    match lack(shared).await {
-        None => Ok(()),
-        Some(lack) => Err(refused(&lack, freed)),
-    }
+    freed
 }
 
-fn refused(lack: &str, freed: u64) -> Failure {
+/// `freed`: bytes of build cache that were removed before, if it was tried.
+fn refused(lack: &str, freed: Option<u64>) -> Failure {
     let failure = Failure::new(
         FailureCode::MachineLimit,
         format!("there is too little room on the server for a build: {lack}"),
         "free space on the server (`docker system df` shows what Docker uses) and deploy again; how much must be free is set with \
          `disk.min_free_bytes` and `disk.min_free_percent`",
     );
-    failure.with_evidence([format!(
-        "old images and {} of build cache were removed before this was said",
-        human_bytes(freed)
-    )])
+    failure.with_evidence(freed.map(|freed| {
+        format!(
+            "old images and {} of build cache were removed before this was said",
+            human_bytes(freed)
+        )
+    }))
 }
 
-/// The first disk that has too little room. One that cannot be measured is not waited for.
-async fn lack(shared: &Shared) -> Option<String> {
-    let limits = &shared.config.disk;
-    let docker = shared.builder.disk().await;
-    let own = Space::measure(&limits.data_dir).ok();
-    docker.iter().chain(&own).find_map(|space| limits.lack(space))
+/// What the disk of the Docker Engine lacks. One that cannot be measured is not waited for.
+async fn docker_lack(shared: &Shared) -> Option<String> {
+    shared.config.disk.lack(&shared.builder.disk().await?)
 }
 
 /// Brings the build cache back to its budget, beside whatever else goes on.
@@ -163,6 +167,16 @@ mod tests {
             lack.starts_with("/var/lib/docker has 512 MiB free, and 10.0 GiB are needed"),
             "{lack}"
         );
+    }
+
+    #[test]
+    fn what_was_removed_in_vain_is_said_and_only_that() {
+        let evidence = |freed| refused("/data has 1 MiB free, and 1.0 GiB are needed", freed).evidence;
+        assert_eq!(
+            evidence(Some(3 << 20)),
+            ["old images and 3 MiB of build cache were removed before this was said"]
+        );
+        assert!(evidence(None).is_empty(), "the disk of the Docker Engine had room");
     }
 
     #[test]

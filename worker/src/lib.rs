@@ -17,6 +17,7 @@ mod liveness;
 mod logs;
 mod network;
 mod outage;
+mod repositories;
 mod routes;
 mod sweep;
 mod watch;

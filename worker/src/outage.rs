@@ -1,6 +1,7 @@
 //! When the container runtime was away: what ended with it did not end by itself, and is nobody's crash.
 //!
-//! It is remembered here only: an engine that starts anew cannot tell such an end from a crash.
+//! It is remembered here only. So all that ended before the first answer counts as if the runtime had been away until then: after a
+//! power cut, or when the engine was restarted while Docker was, nobody can tell it from a crash. An app that does crash does it again.
 
 use std::sync::Mutex;
 
@@ -8,14 +9,14 @@ use chrono::{DateTime, Duration, Utc};
 use windlass_runtime::ContainerState;
 
 /// The last outage of the runtime that this worker saw.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outage(Mutex<Seen>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
     /// When the runtime last answered.
     answered: Option<DateTime<Utc>>,
-    last: Option<Span>,
+    last: Span,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,24 +39,39 @@ const INEXACT: Duration = Duration::seconds(1);
 /// Outages that are no further apart are one: the ends of the first may not have been looked at yet.
 const AFTERMATH: Duration = Duration::seconds(15);
 
+/// A stream of events that ends and begins anew is no absence yet.
+const BLINK: Duration = Duration::seconds(2);
+
+impl Default for Outage {
+    fn default() -> Self {
+        Self(Mutex::new(Seen {
+            answered: None,
+            last: Span {
+                since: DateTime::<Utc>::MIN_UTC,
+                until: None,
+            },
+        }))
+    }
+}
+
 impl Outage {
     /// The runtime does not answer any more. It has been going since its last answer: a runtime that ends in order is deaf at once, and
     /// its containers end one after the other.
     pub(crate) fn begins(&self, now: DateTime<Utc>) {
         let mut seen = self.lock();
-        let goes_on = seen.last.filter(|span| span.is_felt(now));
-        let since = seen.answered.map_or(now, |answered| answered.min(now));
-        let since = goes_on.map_or(since, |span| span.since);
-        seen.last = Some(Span { since, until: None });
+        let since = if seen.last.is_felt(now) {
+            seen.last.since
+        } else {
+            seen.answered.map_or(now, |answered| answered.min(now))
+        };
+        seen.last = Span { since, until: None };
     }
 
     /// The runtime has answered what it was asked then.
     pub(crate) fn answers(&self, asked: DateTime<Utc>, now: DateTime<Utc>) {
         let mut seen = self.lock();
         seen.answered = Some(asked);
-        if let Some(span) = &mut seen.last {
-            span.until.get_or_insert(now);
-        }
+        seen.last.until.get_or_insert(now);
     }
 
     /// Whether a container is one that the outage ended. What ran out of memory did so by itself, whatever else went on.
@@ -65,14 +81,19 @@ impl Outage {
     }
 
     fn explains(&self, ended: DateTime<Utc>) -> bool {
-        self.lock().last.is_some_and(|span| {
-            ended >= span.since - INEXACT && span.until.is_none_or(|until| ended <= until + INEXACT)
-        })
+        let span = self.lock().last;
+        ended + INEXACT >= span.since && span.until.is_none_or(|until| ended <= until + INEXACT)
     }
 
     /// Whether the runtime is away, or was until a moment ago: what it ended is not replaced yet.
     pub(crate) fn is_felt(&self, now: DateTime<Utc>) -> bool {
-        self.lock().last.is_some_and(|span| span.is_felt(now))
+        self.lock().last.is_felt(now)
+    }
+
+    /// Whether the runtime is away now, and not only between two of its answers.
+    pub(crate) fn goes_on(&self, now: DateTime<Utc>) -> bool {
+        let seen = self.lock();
+        seen.last.until.is_none() && seen.answered.is_none_or(|answered| answered + BLINK < now)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -90,10 +111,15 @@ mod tests {
     fn what_ended_while_the_runtime_was_away_did_not_end_by_itself() {
         let (outage, start) = (Outage::default(), Utc::now());
         let at = |seconds| start + Duration::seconds(seconds);
+        outage.answers(at(-60), at(-60));
         assert!(!outage.explains(start) && !outage.is_felt(start), "there was no outage");
         outage.answers(at(5), at(5));
         outage.answers(at(9), at(9));
         outage.begins(at(12));
+        assert!(
+            !outage.goes_on(at(11)) && outage.goes_on(at(12)),
+            "that was long enough"
+        );
         // It is tried again and again.
         outage.begins(at(13));
         assert!(outage.explains(at(9)) && outage.explains(at(13)), "it goes on");
@@ -121,5 +147,22 @@ mod tests {
             !outage.explains(at(15)) && outage.explains(at(61)),
             "the last one counts"
         );
+    }
+    #[test]
+    fn what_ended_before_anybody_looked_did_not_end_by_itself() {
+        let (outage, start) = (Outage::default(), Utc::now());
+        let at = |seconds| start + Duration::seconds(seconds);
+        assert!(
+            outage.explains(at(-3600)) && outage.is_felt(start),
+            "nobody has looked yet"
+        );
+        assert!(outage.goes_on(start));
+        // Docker is away when the engine starts, too.
+        outage.begins(at(1));
+        outage.answers(at(4), at(4));
+        assert!(!outage.goes_on(at(4)));
+        assert!(outage.explains(at(-3600)) && outage.explains(at(4)));
+        assert!(!outage.explains(at(6)), "that was seen to end");
+        assert!(outage.is_felt(at(19)) && !outage.is_felt(at(20)));
     }
 }

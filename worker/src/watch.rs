@@ -29,24 +29,30 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn judge_all(shared: &Shared) -> anyhow::Result<()> {
     let watched = shared.store.watched_releases().await?;
-    if watched.is_empty() {
-        return Ok(());
+    if !watched.is_empty() {
+        condemn(shared, &watched).await?;
     }
+    for release in shared.store.condemned_releases().await? {
+        if let Some(deployment) = shared.store.roll_back_condemned(&release).await? {
+            tracing::warn!(
+                app = %release.name, release = %release.version, to = %release.last_good, %deployment,
+                reason = release.verdict, "a release is rolled back"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn condemn(shared: &Shared, watched: &[WatchedRelease]) -> anyhow::Result<()> {
     // An edge that cannot say leaves the crashes to judge by. What visitors are told while Docker is away says nothing of a release.
     let traffic = if shared.outage.is_felt(Utc::now()) {
         HashMap::new()
     } else {
         shared.edge.traffic().await.unwrap_or_default().unwrap_or_default()
     };
-    for release in &watched {
-        let Some(reason) = release.watch.verdict(record(release, &traffic)) else {
-            continue;
-        };
-        if let Some(deployment) = shared.store.roll_back_watched(release, &reason).await? {
-            tracing::warn!(
-                app = %release.name, release = %release.version, to = %release.last_good, %deployment, reason,
-                "a release is rolled back"
-            );
+    for release in watched {
+        if let Some(verdict) = release.watch.verdict(record(release, &traffic)) {
+            shared.store.condemn(release, &verdict).await?;
         }
     }
     Ok(())

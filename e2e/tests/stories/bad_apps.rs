@@ -193,4 +193,6 @@ async fn a_release_command_that_fails() {
         failure.to_string().contains('9') && output.contains("no such table"),
         "{failure:#}\n{output}"
     );
+    let outcome = "select outcome from deployment_steps where step = 'release' order by started_at desc limit 1";
+    assert_eq!(engine.ask_database(outcome).await, "failed");
 }

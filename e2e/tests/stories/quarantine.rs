@@ -79,7 +79,9 @@ async fn what_was_built_and_started_is_found_by_the_next_worker() {
     let mut engine = Engine::start().await;
     let shop = engine.app("shop").await;
     let slowly = "#!/bin/sh\nsleep 8\nhttpd -f -p \"$PORT\" -h /app/www &\ntrap 'kill $!; exit 0' TERM\nwait $!\n";
-    let files = slow_build(&engine, 1, "hello").with_program("serve", slowly);
+    let files = slow_build(&engine, 1, "hello")
+        .with_program("serve", slowly)
+        .with("Procfile", "web: /app/serve\nrelease: echo migr\"\"ates\n");
     let started = start(&shop, &files).await;
     wait_until("its instance has been started", LONG, || async {
         now(&engine, &shop, &started).await["step"] == "probe" && shop.containers().len() == 1
@@ -99,6 +101,7 @@ async fn what_was_built_and_started_is_found_by_the_next_worker() {
     assert_eq!(shop.containers(), before, "the same container, not another one");
     let log = shop.deployment_log(&started).await;
     assert_eq!(log.matches("Building with").count(), 1, "{log}");
+    assert_eq!(log.matches("migrates").count(), 1, "nothing is migrated twice: {log}");
     assert_eq!(engine.ask_database("select count(*) from images").await, "1");
     shop.must_say("hello").await;
 }

@@ -9,7 +9,7 @@ use super::{
     images::image_of,
     lease::in_time,
     progress::conclude,
-    types::{Claim, Heartbeat, Outcome, Wanted, WorkerId},
+    types::{Again, Claim, Heartbeat, Outcome, Wanted, WorkerId},
 };
 use crate::{
     AppRow, DeploymentRow, Event, ReleaseRow, Store, StoreError,
@@ -60,8 +60,11 @@ impl Store {
                    where (d.status = 'running' and d.lease_until < now()
                           or d.status = 'pending'
                              and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
-                     and ($1 or d.image_id is not null or d.kind->>'type' not in ('push', 'fetch'))
+                     and (exists (select from deployment_cancels c where c.deployment_id = d.id)
+                          or $1 and ($2 or d.status = 'running' or d.image_id is not null
+                                     or d.kind->>'type' not in ('push', 'fetch')))
                ) as "claimable!""#,
+            wanted != Wanted::Cancelled,
             wanted == Wanted::Any
         )
         .fetch_one(self.pool())
@@ -123,27 +126,27 @@ impl Store {
         Ok(cancel_requested.map_or(Heartbeat::Lost, |cancel_requested| Heartbeat::Held { cancel_requested }))
     }
 
-    /// Gives a deployment up: it may be claimed after `delay` (which counts as a fault), at once by zero as a worker wants it that
-    /// shuts down. This attempt can write nothing from then on. False: it was not ours.
+    /// Gives a deployment up. This attempt can write nothing from then on. False: it was not ours.
     pub async fn release_deployment(
         &self,
         deployment: DeploymentId,
         attempt: i32,
-        delay: Duration,
+        again: Again,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let app = sqlx::query_scalar!(
             "update deployments set lease_holder = null, lease_until = now() + make_interval(secs => $3),
-                    faults = faults + case when $3 > 0 then 1 else 0 end
+                    faults = faults + case when $4 then 1 else 0 end
              where id = $1 and attempt = $2 and status = 'running' and lease_holder is not null
              returning app_id",
             deployment.uuid(),
             attempt,
-            delay.as_secs_f64()
+            again.delay().as_secs_f64(),
+            matches!(again, Again::AfterFault(_))
         )
         .fetch_optional(&mut *tx)
         .await?;
-        if let Some(app) = app.filter(|_| delay.is_zero()) {
+        if let Some(app) = app.filter(|_| again == Again::AtOnce) {
             let app = AppId::from_uuid(app);
             notify(&mut tx, Event::Deployment { app, deployment }).await?;
         }
@@ -266,7 +269,8 @@ async fn take_oldest(
 ) -> Result<Option<Claimed>, StoreError> {
     let taken = sqlx::query!(
         // Teams that have less under way go first: nobody waits behind the hundred deployments of somebody else. A lease that ran
-        // out in other hands is a death.
+        // out in other hands is a death. What a dead worker had begun to build goes on without a slot here, lest it wait for as
+        // long as the builds of others take: the builder has a queue of its own.
         "update deployments
          set status = 'running', attempt = attempt + 1, lease_holder = $1,
              deaths = deaths + case when status = 'running' and lease_holder <> $1 then 1 else 0 end,
@@ -276,7 +280,9 @@ async fn take_oldest(
              where (d.status = 'running' and d.lease_until < now()
                     or d.status = 'pending'
                        and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
-               and ($3 or d.image_id is not null or d.kind->>'type' not in ('push', 'fetch'))
+               and (exists (select from deployment_cancels c where c.deployment_id = d.id)
+                    or $3 and ($4 or d.status = 'running' or d.image_id is not null
+                               or d.kind->>'type' not in ('push', 'fetch')))
              order by d.status = 'pending',
                       (select count(*) from deployments r
                        where r.team_id = d.team_id and r.status = 'running' and r.lease_until >= now()),
@@ -286,6 +292,7 @@ async fn take_oldest(
          returning id, app_id, deaths, faults",
         worker.0,
         lease.as_secs_f64(),
+        wanted != Wanted::Cancelled,
         wanted == Wanted::Any
     )
     .fetch_optional(&mut *connection)

@@ -213,12 +213,13 @@ async fn release(connection: &mut PgConnection, id: Option<Uuid>) -> Result<Opti
     Ok(Some(row.try_into()?))
 }
 
-/// The live ones, and those whose recent crash may delay the next start.
+/// The live ones, and those whose crash may delay the next start: ten crashes, after which the pause is at its longest, are within three
+/// hours, however long each of the instances ran before it would have started afresh.
 async fn instances(connection: &mut PgConnection, app: AppId) -> Result<Vec<InstanceRow>, StoreError> {
     let rows = select_instances!(
         "where i.app_id = $1
            and (i.state in ('starting', 'healthy', 'unhealthy', 'draining')
-                or i.state = 'crashed' and i.finished_at > now() - interval '15 minutes')
+                or i.state = 'crashed' and i.finished_at > now() - interval '3 hours')
          order by i.id",
         app.uuid()
     )

@@ -15,8 +15,9 @@ mod types;
 mod watch;
 
 pub use rebuild::Rebuild;
+pub(crate) use run_log::RunLogSize;
 pub use types::{
-    AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease, NewRunLog,
-    Outcome, RunLogBatch, Wanted, WorkerId,
+    Again, AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease,
+    NewRunLog, Outcome, RunLogBatch, TakenBack, Wanted, WorkerId,
 };
-pub use watch::WatchedRelease;
+pub use watch::{CondemnedRelease, WatchedRelease};

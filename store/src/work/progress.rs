@@ -119,7 +119,8 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Makes a release the one that the converge loop shall make live. False: the deployment is no longer ours.
+    /// Makes a release the one that the converge loop shall make live, unless an earlier attempt did and it is. False: the
+    /// deployment is no longer ours.
     pub async fn set_candidate(
         &self,
         deployment: DeploymentId,
@@ -131,7 +132,8 @@ impl Store {
             return Ok(false);
         };
         sqlx::query!(
-            "update app_states set candidate_release_id = $2, candidate_failure = null where app_id = $1",
+            "update app_states set candidate_release_id = $2, candidate_failure = null
+             where app_id = $1 and live_release_id is distinct from $2",
             app.uuid(),
             release.uuid()
         )

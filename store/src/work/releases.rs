@@ -6,7 +6,7 @@ use windlass_domain::{AppId, DeploymentId, Failure, ReleaseId};
 use super::{
     converge::holds_app,
     progress::{Held, hold},
-    types::{NewRelease, WorkerId},
+    types::{NewRelease, TakenBack, WorkerId},
 };
 use crate::{
     Event, ReleaseRow, Store, StoreError,
@@ -60,10 +60,19 @@ impl Store {
         Ok(Some(row.try_into()?))
     }
 
-    /// Takes a candidate back. False: it was no longer the candidate, maybe because it was made live.
-    pub async fn clear_candidate(&self, app: AppId, release: ReleaseId) -> Result<bool, StoreError> {
+    /// Takes a release back whose deployment is over: from now on it does not go live any more. None: the deployment is no longer
+    /// ours.
+    pub async fn take_back(
+        &self,
+        deployment: DeploymentId,
+        attempt: i32,
+        release: ReleaseId,
+    ) -> Result<Option<TakenBack>, StoreError> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query!(
+        let Some(Held { app, .. }) = hold(&mut tx, deployment, attempt).await? else {
+            return Ok(None);
+        };
+        let withdrawn = sqlx::query!(
             "update app_states set candidate_release_id = null, candidate_failure = null
              where app_id = $1 and candidate_release_id = $2",
             app.uuid(),
@@ -71,12 +80,19 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        let cleared = done.rows_affected() == 1;
-        if cleared {
+        if withdrawn.rows_affected() == 1 {
             notify(&mut tx, Event::App(app)).await?;
         }
+        // Only a candidate can go live, so that this stays true.
+        let is_live = sqlx::query_scalar!(
+            r#"select live_release_id is not distinct from $2 as "is_live!" from app_states where app_id = $1"#,
+            app.uuid(),
+            release.uuid()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
         tx.commit().await?;
-        Ok(cleared)
+        Ok(Some(if is_live { TakenBack::TooLate } else { TakenBack::InTime }))
     }
 
     /// Makes the candidate live; from here on the release before it departs. False: it is no longer the candidate, it was found
@@ -92,7 +108,7 @@ impl Store {
             // of earlier releases is still on its way out goes on as part of it (`abandoned`).
             "with promoted as (
                  update app_states s
-                 set live_release_id = $2, candidate_release_id = null, live_since = now(),
+                 set live_release_id = $2, candidate_release_id = null, live_since = now(), watch_verdict = null,
                      previous_release_id = case
                          when previous_release_id is not null and watched_release_id = live_release_id
                          then previous_release_id

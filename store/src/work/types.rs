@@ -1,6 +1,6 @@
 //! The values that the worker gives and gets.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
@@ -21,8 +21,32 @@ pub struct WorkerId(pub Uuid);
 pub enum Wanted {
     /// Any.
     Any,
-    /// Only those that are not to be built, or were built already: they need no slot for a build.
+    /// Only those that need no slot for a build: they are not to be built, or were built already, or a worker that is gone had
+    /// given them one.
     Built,
+    /// Only those that somebody wants to be ended.
+    Cancelled,
+}
+
+/// When a deployment that was given up may be claimed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// At once, as a worker wants it that shuts down.
+    AtOnce,
+    /// After this time; nobody is to blame.
+    After(Duration),
+    /// After this time; it was a fault of Windlass itself, which counts.
+    AfterFault(Duration),
+}
+
+impl Again {
+    /// How long it rests.
+    pub(super) const fn delay(self) -> Duration {
+        match self {
+            Self::AtOnce => Duration::ZERO,
+            Self::After(delay) | Self::AfterFault(delay) => delay,
+        }
+    }
 }
 
 impl Claim {
@@ -76,6 +100,15 @@ pub enum Outcome {
     Failed(Failure),
     /// Somebody asked for it.
     Cancelled,
+}
+
+/// Whether a release was taken back before it went live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBack {
+    /// It does not go live any more.
+    InTime,
+    /// It is live.
+    TooLate,
 }
 
 /// An image that was built.
@@ -152,7 +185,7 @@ pub struct AppWork {
     pub candidate_failure: Option<Failure>,
     /// Process type, quantity and restart generation as they were set; no entry means 1 for `web` and 0 for others.
     pub formation: Vec<(ProcessType, u32, i32)>,
-    /// The live instances, and those that crashed in the last 15 minutes.
+    /// The live instances, and those that crashed in the last three hours.
     pub instances: Vec<InstanceRow>,
     /// The step by which the release before the live one goes ([`Step::Drain`] or [`Step::Retire`]), while it does.
     pub departing: Option<Step>,
@@ -228,4 +261,6 @@ pub struct RunLogBatch {
     pub cursor_ns: i64,
     /// How many lines of the app are kept, about.
     pub max_lines: u32,
+    /// How many bytes of text of the app are kept, about.
+    pub max_bytes: u64,
 }

@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use windlass_domain::{DeploymentKind, DeploymentStatus, ReleaseVersion, Step};
-use windlass_store::{CancelOutcome, Heartbeat, Outcome, Wanted};
+use windlass_store::{Again, CancelOutcome, Heartbeat, Outcome, Wanted};
 
 use crate::support::{LEASE, push, with_db, worker};
 
@@ -161,7 +161,7 @@ async fn a_deployment_that_was_handed_over_is_claimed_at_once() {
         assert!(db.claim().await.is_none());
         assert!(
             db.store
-                .release_deployment(claim.deployment.id, claim.attempt, Duration::ZERO)
+                .release_deployment(claim.deployment.id, claim.attempt, Again::AtOnce)
                 .await
                 .unwrap()
         );

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use windlass_domain::{DeploymentStatus, Failure, FailureCode, ReleaseId, Step};
-use windlass_store::{Heartbeat, NewRelease, Outcome, StoreError, Wanted};
+use windlass_store::{Again, Heartbeat, NewRelease, Outcome, StoreError, Wanted};
 
 use crate::support::{COMMIT, LEASE, new_image, with_db, worker};
 
@@ -40,7 +40,7 @@ async fn an_expired_lease_is_taken_over_and_the_stale_attempt_can_write_nothing(
         };
         assert_eq!(store.record_release(id, old, release).await.unwrap(), None);
         assert!(!store.set_candidate(id, old, ReleaseId::generate()).await.unwrap());
-        assert!(!store.release_deployment(id, old, Duration::ZERO).await.unwrap());
+        assert!(!store.release_deployment(id, old, Again::AtOnce).await.unwrap());
         assert!(!store.finish_deployment(id, old, Outcome::Succeeded).await.unwrap());
         assert_eq!(db.get(&claim.deployment).await.status, DeploymentStatus::Running);
     })
@@ -178,8 +178,18 @@ async fn a_deployment_that_was_given_up_rests_and_its_old_holder_can_do_nothing(
             .unwrap()
             .unwrap();
         let hour = Duration::from_secs(3600);
-        assert!(db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
-        assert!(!db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
+        assert!(
+            db.store
+                .release_deployment(id, claim.attempt, Again::AfterFault(hour))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !db.store
+                .release_deployment(id, claim.attempt, Again::AfterFault(hour))
+                .await
+                .unwrap()
+        );
         assert!(db.claim().await.is_none(), "the delay is not over");
         let beat = db.store.heartbeat(me, id, claim.attempt, LEASE).await.unwrap();
         assert_eq!(beat, Heartbeat::Lost);
@@ -202,7 +212,12 @@ async fn a_deployment_that_rests_is_claimed_at_once_to_be_cancelled() {
         let id = db.push(&app).await.id;
         let claim = db.claim().await.unwrap();
         let hour = Duration::from_secs(3600);
-        assert!(db.store.release_deployment(id, claim.attempt, hour).await.unwrap());
+        assert!(
+            db.store
+                .release_deployment(id, claim.attempt, Again::AfterFault(hour))
+                .await
+                .unwrap()
+        );
         db.store.request_cancel(db.team, app.id, id, db.by).await.unwrap();
         assert!(db.claim().await.unwrap().deployment.cancel_requested);
     })

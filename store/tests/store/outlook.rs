@@ -89,11 +89,19 @@ async fn ends_of_long_ago_and_of_other_releases_make_no_crash_loop() {
             crash(&db, &old, "web", (1, "old")).await;
             crash(&db, &release, "web", (1, "new")).await;
         }
-        assert_eq!(loops(&db, &app).await, ["web of v2: 3 times, last Some(1) new"]);
-        sqlx::query("update instances set finished_at = finished_at - interval '10 minutes'")
-            .execute(&db.raw)
-            .await
-            .unwrap();
+        let age = async |minutes: i32| {
+            let aged = sqlx::query("update instances set finished_at = finished_at - make_interval(mins => $1)");
+            aged.bind(minutes).execute(&db.raw).await.unwrap();
+        };
+        let told = ["web of v2: 3 times, last Some(1) new"];
+        assert_eq!(loops(&db, &app).await, told);
+        age(19).await;
+        assert_eq!(
+            loops(&db, &app).await,
+            told,
+            "so long lie between three of the longest pauses"
+        );
+        age(1).await;
         assert_eq!(loops(&db, &app).await, Vec::<String>::new());
     })
     .await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use windlass_domain::{DeploymentId, TeamId};
-use windlass_store::{Claim, Wanted};
+use windlass_store::{Again, Claim, Wanted};
 
 use crate::support::{Db, LEASE, new_app, new_deployment, push, with_db, worker};
 
@@ -56,7 +56,7 @@ async fn a_death_is_a_lease_that_ran_out_in_other_hands() {
         assert_eq!((other.attempt, other.deaths), (3, 1));
 
         let id = other.deployment.id;
-        assert!(db.store.release_deployment(id, 3, Duration::ZERO).await.unwrap());
+        assert!(db.store.release_deployment(id, 3, Again::AtOnce).await.unwrap());
         let handed_over = next(&db).await;
         assert_eq!(
             (handed_over.deaths, handed_over.faults),
@@ -73,6 +73,46 @@ async fn a_death_is_a_lease_that_ran_out_in_other_hands() {
 }
 
 #[tokio::test]
+async fn a_deployment_that_waited_for_docker_has_no_fault() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        db.push(&app).await;
+        let claim = next(&db).await;
+        let rest = Again::After(Duration::from_millis(1));
+        let (id, attempt) = (claim.deployment.id, claim.attempt);
+        assert!(db.store.release_deployment(id, attempt, rest).await.unwrap());
+        let again = next(&db).await;
+        assert_eq!((again.deployment.id, again.faults, again.deaths), (id, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_slot_for_builds_a_begun_one_is_taken_over_and_a_cancelled_one_is_ended() {
+    with_db(|db| async move {
+        let (begun, waits) = (db.app("begun").await, db.app("waits").await);
+        let id = db.push(&begun).await.id;
+        let taken = async |wanted| db.store.claim_deployment(worker(), LEASE, wanted).await.unwrap();
+        assert!(taken(Wanted::Built).await.is_none(), "nobody has given it a slot");
+        let claim = next(&db).await;
+        db.raw_do("update deployments set lease_until = now() - interval '1 second'")
+            .await;
+        assert!(taken(Wanted::Cancelled).await.is_none());
+        assert_eq!(taken(Wanted::Built).await.unwrap().deployment.id, id);
+        assert_eq!(claim.deployment.id, id);
+
+        db.push(&waits).await;
+        assert!(taken(Wanted::Built).await.is_none(), "that one has not begun");
+        db.raw_do("update deployments set lease_until = now() - interval '1 second' where status = 'running'")
+            .await;
+        db.store.request_cancel(db.team, begun.id, id, db.by).await.unwrap();
+        let ended = taken(Wanted::Cancelled).await.unwrap().deployment;
+        assert_eq!((ended.id, ended.cancel_requested), (id, true));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_fault_is_what_made_a_worker_put_a_deployment_off() {
     with_db(|db| async move {
         let app = db.app("shop").await;
@@ -82,9 +122,17 @@ async fn a_fault_is_what_made_a_worker_put_a_deployment_off() {
             assert_eq!((claim.faults, claim.deaths), (faults, 0));
             let pause = Duration::from_millis(1);
             let (id, attempt) = (claim.deployment.id, claim.attempt);
-            assert!(db.store.release_deployment(id, attempt, pause).await.unwrap());
             assert!(
-                !db.store.release_deployment(id, attempt, pause).await.unwrap(),
+                db.store
+                    .release_deployment(id, attempt, Again::AfterFault(pause))
+                    .await
+                    .unwrap()
+            );
+            assert!(
+                !db.store
+                    .release_deployment(id, attempt, Again::AfterFault(pause))
+                    .await
+                    .unwrap(),
                 "it is counted once"
             );
         }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use windlass_domain::{DeploymentKind, Failure, FailureCode, ReleaseVersion, Secret};
-use windlass_store::{Outcome, Page, RollbackError};
+use windlass_store::{Outcome, Page, RollbackError, TakenBack};
 
 use crate::support::with_db;
 
@@ -112,9 +112,16 @@ async fn only_the_candidate_can_be_promoted_and_only_once() {
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!((work.live.unwrap().id, work.candidate), (release.id, None));
         assert_eq!(db.live(app.id).await, Some(V1));
-        assert!(
-            !db.store.clear_candidate(app.id, release.id).await.unwrap(),
-            "it is live now"
+        let (id, attempt) = (claim.deployment.id, claim.attempt);
+        let taken_back = db.store.take_back(id, attempt, release.id).await.unwrap();
+        assert_eq!(taken_back, Some(TakenBack::TooLate), "it is live now");
+        assert!(db.store.set_candidate(id, attempt, release.id).await.unwrap());
+        let work = db.store.app_work(app.id).await.unwrap().unwrap();
+        assert_eq!(work.candidate, None, "what is live is made live once");
+        assert_eq!(
+            db.store.take_back(id, attempt + 1, release.id).await.unwrap(),
+            None,
+            "another attempt has it"
         );
     })
     .await;
@@ -148,8 +155,10 @@ async fn a_candidate_that_was_found_unfit_is_not_promoted() {
         assert!(!db.store.promote(keeper, app.id, release.id).await.unwrap());
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!(work.candidate_failure, Some(failure));
-        assert!(db.store.clear_candidate(app.id, release.id).await.unwrap());
-        assert!(!db.store.clear_candidate(app.id, release.id).await.unwrap());
+        for _ in 0..2 {
+            let taken_back = db.store.take_back(claim.deployment.id, 1, release.id).await.unwrap();
+            assert_eq!(taken_back, Some(TakenBack::InTime));
+        }
         let work = db.store.app_work(app.id).await.unwrap().unwrap();
         assert_eq!((work.candidate, work.candidate_failure), (None, None));
     })

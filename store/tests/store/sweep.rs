@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use windlass_domain::{
-    AppId, DeploymentKind, Failure, FailureCode, ImageId, InstanceId, InstanceState, LogSource, ProcessType,
+    AppId, DeploymentId, DeploymentKind, Failure, FailureCode, ImageId, InstanceId, InstanceState, LogSource,
+    ProcessType,
 };
 use windlass_store::{AppRow, InstanceEnd, NewInstance, NewRelease, Outcome, ReleaseRow, RollbackError};
 
@@ -97,11 +98,14 @@ async fn old_instances_are_forgotten_and_recent_crashes_and_live_ones_are_not() 
         let kept = [
             ended(InstanceState::Healthy, 1000).await,
             ended(InstanceState::Stopped, 0).await,
-            ended(InstanceState::Crashed, 10).await,
+            ended(InstanceState::Crashed, 170).await,
         ];
         ended(InstanceState::Stopped, 10).await;
-        ended(InstanceState::Crashed, 20).await;
-        assert_eq!(db.store.sweep_instances(Duration::from_secs(3600)).await.unwrap(), 0);
+        ended(InstanceState::Crashed, 190).await;
+        assert_eq!(
+            db.store.sweep_instances(Duration::from_secs(4 * 3600)).await.unwrap(),
+            0
+        );
         assert_eq!(db.store.sweep_instances(Duration::from_secs(60)).await.unwrap(), 2);
         let left: Vec<uuid::Uuid> = sqlx::query_scalar("select id from instances order by id")
             .fetch_all(&db.raw)
@@ -266,6 +270,35 @@ async fn a_rollback_and_a_removal_at_the_same_moment_do_not_both_win() {
         }
         println!("kept {kept}, removed {removed}");
         assert_eq!(kept + removed, 40);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_source_of_a_deployment_is_kept_while_it_is_open_or_a_release_may_be_built_from_it_again() {
+    with_db(|db| async move {
+        let (app, other) = (db.app("shop").await, db.app("blog").await);
+        let built = db.deployed(&app).await;
+        let reconfigured = reconfigured(&db, &app, &built).await;
+        db.store.mark_image_removed(built.image).await.unwrap();
+        let cancelled = db.push(&app).await.id;
+        let claim = db.claim().await.unwrap();
+        db.store
+            .finish_deployment(claim.deployment.id, claim.attempt, Outcome::Cancelled)
+            .await
+            .unwrap();
+        let open = db.push(&app).await.id;
+        let unknown = DeploymentId::generate();
+
+        let all = [built.deployment, reconfigured.deployment, cancelled, open, unknown];
+        let forgettable = db.store.forgettable_deployments(app.id, &all).await.unwrap();
+        assert_eq!(
+            forgettable,
+            [reconfigured.deployment, cancelled],
+            "neither built what a release has"
+        );
+        let forgettable = db.store.forgettable_deployments(other.id, &all).await.unwrap();
+        assert!(forgettable.is_empty(), "they are another app's");
     })
     .await;
 }

@@ -67,6 +67,7 @@ async fn full_app(db: &Db) -> (windlass_store::AppRow, windlass_store::Deploymen
         from_ns: 0,
         cursor_ns: 1,
         max_lines: 100,
+        max_bytes: 1 << 20,
     };
     db.store.append_run_log(&batch).await.unwrap();
     let deployment = db.push(&app).await;
@@ -222,6 +223,11 @@ async fn writes(db: &Db, team: windlass_domain::TeamId) -> Vec<Asked> {
             |error| matches!(error, RollbackError::NoSuchApp),
         ),
         asked("scale", store.scale(team, id, &three).await.unwrap_err(), no_app),
+        asked(
+            "check_scale",
+            store.check_scale(team, id, &three).await.unwrap_err(),
+            no_app,
+        ),
         asked("restart", store.restart(team, id, None).await.unwrap_err(), no_app),
     ]
 }

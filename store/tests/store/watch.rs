@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use windlass_domain::{
     DeploymentKind, DeploymentStatus, InstanceId, InstanceState, ProcessType, ReleaseVersion, Secret,
 };
-use windlass_store::{AppRow, InstanceEnd, NewInstance, Outcome, ReleaseRow, Trigger, WatchedRelease};
+use windlass_store::{
+    AppRow, CondemnedRelease, InstanceEnd, NewInstance, Outcome, ReleaseRow, Trigger, WatchedRelease,
+};
 
 use crate::support::{Db, with_db};
 
@@ -15,12 +17,22 @@ async fn watched(db: &Db) -> Vec<WatchedRelease> {
     db.store.watched_releases().await.unwrap()
 }
 
+async fn condemn(db: &Db, release: &WatchedRelease) -> bool {
+    db.store.condemn(release, "it ended twice").await.unwrap()
+}
+
+async fn condemned(db: &Db) -> Vec<CondemnedRelease> {
+    db.store.condemned_releases().await.unwrap()
+}
+
+/// Judges a release and asks for its rollback; whether one is on its way by that.
 async fn judge(db: &Db, release: &WatchedRelease) -> bool {
-    db.store
-        .roll_back_watched(release, "it ended twice")
-        .await
-        .unwrap()
-        .is_some()
+    condemn(db, release).await;
+    let mut asked = false;
+    for condemned in condemned(db).await {
+        asked |= db.store.roll_back_condemned(&condemned).await.unwrap().is_some();
+    }
+    asked
 }
 
 /// The live release gets through its watch window.
@@ -105,10 +117,7 @@ async fn a_release_is_watched_for_as_long_as_its_own_settings_say() {
         let runs = start(&db, &app, &second).await;
         let seen = watched(&db).await;
         let [one] = seen.as_slice() else { panic!("{seen:?}") };
-        assert_eq!(
-            (one.release, one.version, one.last_good),
-            (second.id, ReleaseVersion(2), V1)
-        );
+        assert_eq!((one.release, one.version), (second.id, ReleaseVersion(2)));
         assert_eq!(
             (one.crashes, one.watch),
             (0, second.settings.watch),
@@ -174,24 +183,50 @@ async fn a_release_is_rolled_back_once_however_many_ask() {
 }
 
 #[tokio::test]
-async fn nothing_is_rolled_back_while_a_deployment_is_open() {
+async fn a_bad_release_is_left_to_an_open_deployment_and_rolled_back_if_that_is_no_cure() {
     with_db(|db| async move {
         let app = db.app("shop").await;
         db.deployed(&app).await;
         db.deployed(&app).await;
         let bad = watched(&db).await.remove(0);
         let cure = db.push(&app).await;
-        assert!(!judge(&db, &bad).await, "it waits");
+        assert!(condemn(&db, &bad).await);
+        assert!(!condemn(&db, &bad).await, "it is judged once");
+        assert_eq!(condemned(&db).await, [], "the cure waits");
         let claim = db.claim().await.unwrap();
-        assert!(!judge(&db, &bad).await, "it runs");
-        assert_eq!(watched(&db).await.len(), 1, "it is not judged, only spared");
+        assert_eq!(condemned(&db).await, [], "it runs");
+        window_ends(&db).await;
         let end = db
             .store
             .finish_deployment(cure.id, claim.attempt, Outcome::Cancelled)
             .await;
         assert!(end.unwrap());
         assert_eq!(db.get(&cure).await.status, DeploymentStatus::Cancelled);
-        assert!(judge(&db, &bad).await);
+        let [of_v2] = condemned(&db).await.try_into().unwrap();
+        assert_eq!((of_v2.release, of_v2.last_good), (bad.release, V1));
+        assert_eq!(of_v2.verdict, "it ended twice");
+        assert!(db.store.roll_back_condemned(&of_v2).await.unwrap().is_some());
+        assert!(db.store.roll_back_condemned(&of_v2).await.unwrap().is_none(), "once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bad_release_that_was_replaced_is_neither_rolled_back_nor_gone_back_to() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        db.deployed(&app).await;
+        db.deployed(&app).await;
+        let bad = watched(&db).await.remove(0);
+        let cure = db.push(&app).await;
+        assert!(condemn(&db, &bad).await);
+        let claim = db.claim().await.unwrap();
+        assert_eq!(claim.deployment.id, cure.id);
+        let release = db.build(&claim).await;
+        db.go_live(&claim, &release).await;
+        assert_eq!(condemned(&db).await, []);
+        assert_eq!(way_back(&db).await, Some(1), "the bad one is nothing to go back to");
+        assert!(!condemn(&db, &bad).await, "it is not live any more");
     })
     .await;
 }

@@ -27,6 +27,9 @@ impl Lease {
             CancellationToken::new(),
             CancellationToken::new(),
         );
+        if claim.deployment.cancel_requested {
+            cancelled.cancel();
+        }
         let beat = Beat {
             shared,
             id: claim.deployment.id,

@@ -18,12 +18,13 @@ const MAX_OUTPUT_BYTES: usize = 1 << 20;
 const LAST_NAME: u32 = 800;
 
 pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(), End> {
-    let Some(process) = release.processes.iter().find(|spec| spec.process.is_release()) else {
-        return Ok(());
-    };
-    if release.live {
+    // An earlier attempt has got beyond it.
+    if release.live || deploy.claim.deployment.step.is_some_and(|step| step >= Step::Start) {
         return Ok(());
     }
+    let Some(process) = release.processes.iter().find(|spec| spec.process.is_release()) else {
+        return deploy.finish_step(Step::Release, "done").await;
+    };
     deploy.enter(Step::Release).await?;
     deploy.log.heading("Running the release command".to_owned());
     remove_leftovers(deploy).await?;

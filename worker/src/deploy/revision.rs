@@ -36,13 +36,14 @@ pub(super) async fn build_commit(
 }
 
 async fn from_commit(deploy: &Deploy<'_>, commit: CommitSha, settings: &BuildSettings) -> Result<ImageRow, End> {
-    let tree = tree(deploy, &commit, settings).await?;
+    let tree = deploy.unless_cancelled(tree(deploy, &commit, settings)).await??;
     deploy.finish_step(Step::Fetch, "done").await?;
 
     deploy.enter(Step::Plan).await?;
     let plan = deploy.shared.builder.plan(tree.clone(), settings);
-    let plan = tokio::time::timeout(PLAN_WITHIN, plan)
-        .await
+    let plan = deploy
+        .unless_cancelled(tokio::time::timeout(PLAN_WITHIN, plan))
+        .await?
         .context("the source could not be looked through in time")?
         .map_err(|why| End::Failed(why.into_failure()))?;
     for decision in plan.decisions() {
@@ -51,7 +52,8 @@ async fn from_commit(deploy: &Deploy<'_>, commit: CommitSha, settings: &BuildSet
     deploy.finish_step(Step::Plan, "done").await?;
 
     deploy.enter(Step::Build).await?;
-    disk::make_room(deploy.shared).await.map_err(End::Failed)?;
+    let room = deploy.unless_cancelled(disk::make_room(deploy.shared)).await?;
+    room.map_err(End::Failed)?;
     let source = Source {
         commit: &commit,
         tree,
@@ -136,10 +138,9 @@ async fn fetch_from_forge(deploy: &Deploy<'_>) -> Result<CommitSha, End> {
         deploy_key: deploy.shared.store.deploy_key(app.id).await?,
         progress: progress(deploy),
     };
-    let fetched = tokio::select! {
-        () = deploy.cancel.cancelled() => return Err(End::Cancelled),
-        fetched = deploy.shared.repositories.fetch(request) => fetched,
-    };
+    let fetched = deploy
+        .unless_cancelled(deploy.shared.repositories.fetch(request))
+        .await?;
     fetched.map_err(|why| End::Failed(why.to_failure()))
 }
 

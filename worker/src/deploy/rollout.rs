@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use windlass_domain::{Failure, FailureCode, InstanceState, Step, Strategy};
-use windlass_store::{AppWork, Event, ReleaseRow};
+use windlass_store::{AppWork, Event, ReleaseRow, TakenBack};
 
 use super::{Deploy, End};
 use crate::Exception;
@@ -38,17 +38,22 @@ pub(super) async fn run(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<(),
         }
         deploy.shared.converger.wake(app);
     }
-    let end = watch(deploy, release, &mut events).await;
-    if end.is_err() {
-        let was_candidate = store.clear_candidate(app, release.id).await?;
-        if !was_candidate && deploy.live(app).await?.is_some_and(|work| is_live(&work, release)) {
-            // It went live in the very moment in which it was cancelled: what is, counts.
-            return Ok(());
+    watch(deploy, release, &mut events).await
+}
+
+/// The deployment ends without success, so that its release must not go live any more. It may have done so in the very moment in which
+/// it was cancelled, or while another step was tried again: what is, counts.
+pub(super) async fn withdraw(deploy: &Deploy<'_>, release: &ReleaseRow, end: End) -> Result<(), End> {
+    let (deployment, attempt) = (deploy.claim.deployment.id, deploy.claim.attempt);
+    match deploy.shared.store.take_back(deployment, attempt, release.id).await? {
+        None => Err(End::Fault(anyhow::anyhow!("the deployment was taken over"))),
+        Some(TakenBack::TooLate) => Ok(()),
+        Some(TakenBack::InTime) => {
+            deploy.shared.converger.wake(deploy.claim.app.id);
+            wait_until_gone(deploy, release).await?;
+            Err(end)
         }
-        deploy.shared.converger.wake(app);
-        wait_until_gone(deploy, release).await?;
     }
-    end
 }
 
 fn is_live(work: &AppWork, release: &ReleaseRow) -> bool {
