@@ -13,7 +13,7 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{connection, proxy::Worker, state::Shared};
+use crate::{connection, proxy::Worker, shortage::ShortageLog, state::Shared};
 
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
@@ -102,7 +102,7 @@ pub(crate) async fn accept(listener: TcpListener, worker: Arc<Worker>) {
         };
         match accepted {
             Ok((stream, peer)) => admit(&worker, stream, peer.ip().to_canonical()),
-            Err(error) => pause_after(&error).await,
+            Err(error) => pause_after(&error, &worker.shared.shortages).await,
         }
     }
 }
@@ -122,13 +122,16 @@ fn admit(worker: &Arc<Worker>, stream: TcpStream, ip: IpAddr) {
 
 /// A connection that was reset before it was accepted is not the listener's fault; all else (no file descriptors left) needs a
 /// pause, or the loop would spin.
-async fn pause_after(error: &io::Error) {
+async fn pause_after(error: &io::Error, shortages: &ShortageLog) {
     let peers_fault = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     );
     if !peers_fault {
-        tracing::warn!(%error, "cannot accept connections; trying again in 50 ms");
+        shortages.note(
+            error,
+            "connections wait to be accepted, and are tried again every 50 ms",
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -54,11 +54,15 @@ impl ClientIo {
     }
 
     fn watch(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut may_be_body = false;
         match self.clock.phase() {
             Phase::Busy => return Ok(()),
             Phase::Idle => {
-                self.clock.head_began();
                 self.scan = HeadScan::default();
+                may_be_body = self.clock.take_body_left();
+                if !may_be_body {
+                    self.clock.head_began();
+                }
             }
             Phase::Head => {}
         }
@@ -67,6 +71,7 @@ impl ClientIo {
         }
         match self.scan.feed(bytes, self.max_header_bytes) {
             Scanned::Partial => {}
+            Scanned::TooLarge if may_be_body => {}
             Scanned::Complete => {
                 let found = self.scan.findings();
                 self.clock.head_found(found.content_length, found.bare_line_feed);
@@ -134,5 +139,46 @@ impl AsyncWrite for ClientIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The connection of a request whose response has ended and whose body nobody reads.
+    async fn left_body() -> ClientIo {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let clock = Arc::new(ConnClock::start());
+        clock.request_began(false);
+        clock.body_left();
+        clock.request_ended();
+        ClientIo::new(stream, clock, 1000)
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_body_that_nobody_reads_is_no_head() {
+        let mut io = left_body().await;
+        io.watch(&[b'x'; 2000]).unwrap();
+        assert_eq!(io.clock.phase(), Phase::Idle);
+        io.watch(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        assert_eq!(io.clock.phase(), Phase::Head);
+        assert_eq!(io.clock.take_head_found(), (false, false));
+        let mut io = left_body().await;
+        io.watch(b"a\nb\n\n").unwrap();
+        io.watch(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        assert_eq!(io.clock.take_head_found(), (false, false));
+    }
+
+    #[tokio::test]
+    async fn a_head_is_looked_at_where_the_rest_of_a_body_could_be() {
+        let mut io = left_body().await;
+        io.watch(b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n")
+            .unwrap();
+        assert_eq!(io.clock.take_head_found(), (true, false));
+        io.clock.request_began(false);
+        io.clock.request_ended();
+        assert!(io.watch(&[b'x'; 2000]).is_err(), "and the next one is bounded again");
     }
 }

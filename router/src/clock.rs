@@ -45,6 +45,10 @@ pub(crate) struct ConnClock {
     content_length_seen: AtomicBool,
     bare_line_feed: AtomicBool,
     winding_up: AtomicBool,
+    /// The last request's body was left before its end.
+    body_left: AtomicBool,
+    /// What a response's body did when it was polled: 0 if none was.
+    body_polled: AtomicU8,
 }
 
 impl ConnClock {
@@ -60,6 +64,8 @@ impl ConnClock {
             content_length_seen: AtomicBool::new(false),
             bare_line_feed: AtomicBool::new(false),
             winding_up: AtomicBool::new(false),
+            body_left: AtomicBool::new(false),
+            body_polled: AtomicU8::new(0),
         }
     }
 
@@ -95,6 +101,7 @@ impl ConnClock {
         if http2 {
             self.http2.store(true, Relaxed);
         }
+        self.body_left.store(false, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
         self.enter(Phase::Busy);
     }
@@ -104,6 +111,17 @@ impl ConnClock {
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.enter(Phase::Idle);
         }
+    }
+
+    /// Nobody wants the rest of a request's body.
+    pub(crate) fn body_left(&self) {
+        self.body_left.store(true, Relaxed);
+    }
+
+    /// Takes whether the next bytes may be the rest of such a body. hyper reads once more for it, then closes if that was not
+    /// all.
+    pub(crate) fn take_body_left(&self) -> bool {
+        self.body_left.load(Relaxed) && self.body_left.swap(false, Relaxed)
     }
 
     /// The next request is to be the last.
@@ -150,6 +168,25 @@ impl ConnClock {
 
     pub(crate) fn is_write_blocked(&self) -> bool {
         self.blocked_ms.load(Relaxed) != 0
+    }
+
+    /// Since when it has waited for a request or read its head; `None` while one is served.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        let since = self.started + Duration::from_millis(self.since_ms.load(Relaxed));
+        (self.phase() != Phase::Busy).then_some(since)
+    }
+
+    /// A response's body was polled, and gave a piece or had none.
+    pub(crate) fn body_polled(&self, gave: bool) {
+        self.body_polled.store(if gave { 1 } else { 2 }, Relaxed);
+    }
+
+    /// Takes whether the body that was polled last gave a piece; `None` if none was polled since the last time.
+    pub(crate) fn take_body_polled(&self) -> Option<bool> {
+        match self.body_polled.swap(0, Relaxed) {
+            0 => None,
+            outcome => Some(outcome == 1),
+        }
     }
 
     /// Asks the connection's reader to say why it ends.

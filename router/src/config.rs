@@ -43,8 +43,9 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a connection may wait for its next request.
     pub keep_alive_idle: Duration,
-    /// How long a connection may go on waiting for its next request after the router was told to end. That request is still
-    /// answered, and is the connection's last: closing at once would cut off those that are on their way.
+    /// How long a connection may go on waiting for its next request after the router was told to end, or after a response that
+    /// ended later. That request is still answered, and is the connection's last: closing at once would cut off those that are
+    /// on their way.
     pub keep_alive_grace: Duration,
     /// How long a body may stand still, in either direction. Upgraded connections have no such limit.
     pub body_idle: Duration,

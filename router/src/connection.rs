@@ -14,7 +14,7 @@ use std::{
 
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -30,6 +30,7 @@ use crate::{
     clock::{ConnClock, LastWord, Phase},
     message::ClientNames,
     proxy::{self, Worker},
+    stream_executor::StreamExecutor,
 };
 
 /// What all requests of a connection share.
@@ -40,13 +41,28 @@ pub(crate) struct Client {
     _admission: Admission,
 }
 
-/// One request of a client, until its response (or tunnel) has ended.
+/// One request of a client, until its response (or tunnel) has ended, and its own body.
 pub(crate) struct Exchange(Arc<Client>);
 
 impl Exchange {
     pub(crate) fn begin(client: &Arc<Client>, http2: bool) -> Self {
         client.clock.request_began(http2);
         Self(Arc::clone(client))
+    }
+
+    /// For a part of the request that may outlive its response: the exchange has ended when all its shares are dropped.
+    pub(crate) fn share(&self) -> Self {
+        Self::begin(&self.0, self.0.clock.is_http2())
+    }
+
+    /// Nobody wants the rest of its body.
+    pub(crate) fn leave_body(&self) {
+        self.0.clock.body_left();
+    }
+
+    /// Its response's body was polled, and gave a piece or had none.
+    pub(crate) fn body_polled(&self, gave: bool) {
+        self.0.clock.body_polled(gave);
     }
 }
 
@@ -76,7 +92,7 @@ pub(crate) async fn serve(worker: Arc<Worker>, stream: TcpStream, admission: Adm
         let client = Arc::clone(&client);
         async move { Ok::<_, Infallible>(proxy::answer(client, request).await) }
     });
-    let builder = builder(&shared.limits);
+    let builder = builder(&shared.limits, &clock);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut closing = pin!(shared.closing.cancelled());
     let is_closing = &shared.is_closing;
@@ -110,8 +126,11 @@ pub(crate) async fn serve(worker: Arc<Worker>, stream: TcpStream, admission: Adm
 }
 
 /// hyper's own header timeout is off: [`ConnClock`] tells the wait between requests from the reading of a head.
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(limits: &Limits, clock: &Arc<ConnClock>) -> auto::Builder<StreamExecutor> {
+    let mut builder = auto::Builder::new(StreamExecutor {
+        clock: Arc::clone(clock),
+        body_idle: limits.body_idle,
+    });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -144,7 +163,7 @@ struct Watch<'a, 'c> {
     /// Polled once: it then wakes this task when the router closes, and [`Self::is_closing`] tells it without a lock.
     closing: Option<Pin<&'a mut WaitForCancellationFuture<'c>>>,
     timer: Pin<&'a mut Sleep>,
-    /// The router closes: when the connection has to, if it is idle then.
+    /// The router closes: when the connection has to at the earliest, if it is idle then.
     ends_at: Option<Instant>,
     /// The connection was told to take no further request.
     graceful: bool,
@@ -193,10 +212,12 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// When an idle connection ends because the router does.
+    /// When an idle connection ends because the router does. A response that began before that did not tell the client to close,
+    /// so the wait for its next request counts from its end.
     fn end(&self) -> Option<Instant> {
-        self.ends_at
-            .filter(|_| !self.graceful && self.clock.phase() != Phase::Busy)
+        let ends_at = self.ends_at.filter(|_| !self.graceful)?;
+        let waits_since = Instant::from_std(self.clock.waits_since()?);
+        Some(ends_at.max(waits_since + self.limits.keep_alive_grace))
     }
 
     fn expire(&mut self) -> Verdict {
@@ -211,5 +232,33 @@ impl Watch<'_, '_> {
             }
             _ => Verdict::Drop,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_response_ends_after_the_router_began_to_close_still_has_its_grace() {
+        let (clock, limits, is_closing) = (ConnClock::start(), Limits::default(), AtomicBool::new(true));
+        let mut timer = pin!(sleep(Duration::from_secs(60)));
+        let ends_at = Instant::now();
+        let watch = Watch {
+            clock: &clock,
+            limits: &limits,
+            is_closing: &is_closing,
+            closing: None,
+            timer: timer.as_mut(),
+            ends_at: Some(ends_at),
+            graceful: false,
+            grace: None,
+        };
+        clock.request_began(false);
+        assert_eq!(watch.end(), None, "a request is served");
+        clock.request_ended();
+        assert!(watch.end().unwrap() >= ends_at + limits.keep_alive_grace);
     }
 }

@@ -144,10 +144,13 @@ enum Outcome {
     Unsent,
 }
 
-/// One request or tunnel that uses an endpoint; counted from its choice until this is dropped.
+/// One request or tunnel that uses an endpoint; in flight from its choice until this and all shares are dropped, and counted as
+/// served when this is.
 pub(crate) struct InFlight {
     endpoint: Arc<Endpoint>,
     outcome: Outcome,
+    /// Its place among those in flight, if another part of it holds that too.
+    shared: Option<Arc<Place>>,
 }
 
 impl InFlight {
@@ -156,6 +159,7 @@ impl InFlight {
         Self {
             endpoint: Arc::clone(endpoint),
             outcome: Outcome::Over,
+            shared: None,
         }
     }
 
@@ -167,6 +171,14 @@ impl InFlight {
     /// The request goes to another connection: the instance got nothing of it, or closed a kept connection at that moment.
     pub(crate) fn pass_over(mut self) {
         self.outcome = Outcome::Unsent;
+    }
+
+    /// For a part of the request that may outlive its response: the request is in flight until that has ended too.
+    pub(crate) fn share(&mut self) -> Arc<Place> {
+        let place = self
+            .shared
+            .get_or_insert_with(|| Arc::new(Place(Arc::clone(&self.endpoint))));
+        Arc::clone(place)
     }
 }
 
@@ -186,6 +198,17 @@ impl Drop for InFlight {
         if self.outcome == Outcome::Failed {
             self.endpoint.failed.fetch_add(1, Relaxed);
         }
-        self.endpoint.in_flight.fetch_sub(1, Relaxed);
+        if self.shared.is_none() {
+            self.endpoint.in_flight.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+/// A request's place among those in flight, once it is shared.
+pub(crate) struct Place(Arc<Endpoint>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }

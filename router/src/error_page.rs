@@ -13,6 +13,7 @@ pub(crate) enum Refusal {
     InstanceFailed,
     NoInstance,
     InstanceTimeout,
+    RouterShort,
 }
 
 impl Refusal {
@@ -24,7 +25,7 @@ impl Refusal {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InstanceFailed => StatusCode::BAD_GATEWAY,
-            Self::NoInstance => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoInstance | Self::RouterShort => StatusCode::SERVICE_UNAVAILABLE,
             Self::InstanceTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -39,6 +40,7 @@ impl Refusal {
             Self::InstanceFailed => "The app did not answer: it refused or broke off the connection.",
             Self::NoInstance => "The app has no healthy instance at the moment. Try again soon.",
             Self::InstanceTimeout => "The app did not answer in time.",
+            Self::RouterShort => "This server is at its limits at the moment. Try again soon.",
         }
     }
 
@@ -56,7 +58,7 @@ pub(crate) fn response(refusal: Refusal, accept: Option<&HeaderValue>, request_i
     let head = response.headers_mut();
     head.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if refusal == Refusal::NoInstance {
+    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
         head.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if refusal == Refusal::MethodNotAllowed {

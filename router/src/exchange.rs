@@ -15,7 +15,7 @@ use crate::{
     proxy::Worker,
     request_body::{BodyFault, OutBody, Progress},
     table::CompiledRoute,
-    upstream::{ConnectError, Link, Patience, SendError},
+    upstream::{self, ConnectError, Link, Patience, SendError},
 };
 
 /// Connections tried for one request, refused ones included.
@@ -55,6 +55,8 @@ pub(crate) async fn forward(
     let mut fresh = delivery.upgrade;
     let mut outcome = Refusal::InstanceFailed;
     let limits = &worker.shared.limits;
+    // A tunnel may be silent in both directions, and does not read if the other side does not.
+    let write_idle = (!delivery.upgrade).then_some(limits.body_idle);
     // An instance whose queue of connections is full is silent, and the kernel asks it again after 1, 3 and 7 s: to wait for that is the
     // last that can be done for a request, and not worth it while another instance may be idle.
     let connect_within = |attempt, index, refused: &[usize]| {
@@ -76,21 +78,21 @@ pub(crate) async fn forward(
         let spare = (kept.is_some() && replayable).then(|| copy_of(&request));
         let mut link = match kept {
             Some(link) => link,
-            None => match Link::connect(in_flight.address, connect_within(attempt, index, &refused)).await {
-                Ok(link) => link,
-                Err(error) => {
-                    outcome = refusal_of(&error);
-                    tracing::debug!(instance = %in_flight.instance, address = %in_flight.address, %error, "no connection");
-                    route.eject(index);
-                    in_flight.fail();
-                    refused.push(index);
-                    continue;
+            None => {
+                let within = connect_within(attempt, index, &refused);
+                match Link::connect(in_flight.address, within, write_idle).await {
+                    Ok(link) => link,
+                    Err(error) => {
+                        outcome = no_connection(worker, in_flight, &error, || route.eject(index));
+                        refused.push(index);
+                        continue;
+                    }
                 }
-            },
+            }
         };
         in_flight.welcome();
         if delivery.upgrade {
-            link.detach();
+            link.detach(&worker.tasks, in_flight.share());
         }
         match link.send(request, &patience).await {
             Ok(response) => {
@@ -98,7 +100,7 @@ pub(crate) async fn forward(
                     in_flight.fail();
                 }
                 if body_goes_on(&patience) {
-                    link.detach();
+                    link.detach(&worker.tasks, in_flight.share());
                 }
                 return Ok(Answer {
                     response,
@@ -161,11 +163,21 @@ fn body_goes_on(patience: &Patience) -> bool {
     patience.body.as_ref().is_some_and(|body| body.ended().is_none())
 }
 
-fn refusal_of(error: &ConnectError) -> Refusal {
-    match error {
+/// What there being no connection means for the request, and for the instance unless the router itself ran short.
+fn no_connection(worker: &Worker, mut in_flight: InFlight, error: &ConnectError, eject: impl FnOnce()) -> Refusal {
+    let refusal = match error {
+        ConnectError::RanShort(error) => {
+            worker.shared.shortages.note(error, "it cannot connect to instances");
+            in_flight.pass_over();
+            return Refusal::RouterShort;
+        }
         ConnectError::Refused(_) => Refusal::InstanceFailed,
         ConnectError::Timeout => Refusal::InstanceTimeout,
-    }
+    };
+    tracing::debug!(instance = %in_flight.instance, address = %in_flight.address, %error, "no connection");
+    eject();
+    in_flight.fail();
+    refusal
 }
 
 /// Whose fault it is that the exchange broke: the client's if its body did.
@@ -177,7 +189,11 @@ fn blame(error: &hyper::Error, patience: &Patience, in_flight: &mut InFlight) ->
         None => {
             tracing::debug!(instance = %in_flight.instance, address = %in_flight.address, %error, "the exchange broke");
             in_flight.fail();
-            Refusal::InstanceFailed
+            if upstream::is_timeout(error) {
+                Refusal::InstanceTimeout
+            } else {
+                Refusal::InstanceFailed
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 //! hyper follows RFC 9112 section 6.3: of a request with both `Transfer-Encoding` and `Content-Length` it drops the length,
 //! reads the body as chunked and closes afterwards. That is safe, but such a request is an attack or a bug, and the router
 //! refuses it. As hyper does not tell, the bytes are watched on their way in. The same pass bounds the size of a head and
-//! notices lines that end in a bare line feed. Heads that arrive pipelined behind an earlier request are not seen here;
-//! for them hyper's own rule holds.
+//! notices lines that end in a bare line feed. Heads that arrive pipelined behind an earlier request, or in pieces behind a
+//! body that nobody reads, are not seen here as a whole; for them hyper's own rule holds.
 
 /// Longest beginning of a line that matters: `transfer-encoding:`.
 const NAME_MAX: usize = 18;

@@ -15,7 +15,7 @@ use crate::{
     exchange::{self, Answer, Delivery},
     message,
     proxy_body::{InstanceBody, ProxyBody},
-    request_body::OutBody,
+    request_body::{OutBody, Progress},
     state::Shared,
     table::CompiledRoute,
     tunnel,
@@ -72,6 +72,7 @@ async fn pass_on(
     body: Incoming,
     exchange: Exchange,
 ) -> Result<Response<ProxyBody>, (Refusal, Exchange)> {
+    let body = OutBody::watch(body, &exchange, &client.worker.shared.limits);
     let order = match order(client, &parts) {
         Ok(order) => order,
         Err(refusal) => return Err((refusal, exchange)),
@@ -103,7 +104,12 @@ struct Sent {
     upgrade: Option<(HeaderValue, OnUpgrade)>,
 }
 
-async fn send(client: &Client, order: &Order, mut parts: Parts, body: Incoming) -> Result<Sent, Refusal> {
+async fn send(
+    client: &Client,
+    order: &Order,
+    mut parts: Parts,
+    (body, progress): (OutBody, Option<Arc<Progress>>),
+) -> Result<Sent, Refusal> {
     let limits = &client.worker.shared.limits;
     if let (Some(max), Some(length)) = (limits.max_request_body_bytes, content_length(&parts))
         && length > max
@@ -119,7 +125,6 @@ async fn send(client: &Client, order: &Order, mut parts: Parts, body: Incoming) 
             .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(header::UPGRADE, protocol.clone());
     }
-    let (body, progress) = OutBody::watch(body, limits.body_idle, limits.max_request_body_bytes);
     let delivery = Delivery {
         body: progress,
         upgrade: upgrade.is_some(),

@@ -24,7 +24,7 @@ pub(crate) enum BodyError {
 /// A response body; the exchange ends with it.
 pub(crate) struct ProxyBody {
     source: Source,
-    _exchange: Option<Exchange>,
+    exchange: Option<Exchange>,
 }
 
 enum Source {
@@ -46,7 +46,7 @@ impl ProxyBody {
     pub(crate) fn bytes(bytes: impl Into<Bytes>, exchange: Exchange) -> Self {
         Self {
             source: Source::Bytes(bytes.into()),
-            _exchange: Some(exchange),
+            exchange: Some(exchange),
         }
     }
 
@@ -54,7 +54,7 @@ impl ProxyBody {
     pub(crate) fn none() -> Self {
         Self {
             source: Source::Bytes(Bytes::new()),
-            _exchange: None,
+            exchange: None,
         }
     }
 
@@ -62,7 +62,7 @@ impl ProxyBody {
     pub(crate) fn instance(body: InstanceBody, exchange: Exchange) -> Self {
         Self {
             source: Source::Instance(body),
-            _exchange: Some(exchange),
+            exchange: Some(exchange),
         }
     }
 }
@@ -82,12 +82,16 @@ impl InstanceBody {
         body
     }
 
-    /// The body has ended: the connection can serve the next request, and this one is no longer in flight.
+    /// The body has ended: the connection can serve the next request, and this one is no longer in flight. Unless the rest of
+    /// the request is still to be written: then it is, without us.
     fn finish(&mut self, cx: &mut Context<'_>) {
-        if let (Some(mut link), Some(endpoint)) = (self.link.take(), self.in_flight.take())
-            && link.is_finished(cx)
-        {
-            endpoint.keep_idle(self.worker.index, link, self.worker.shared.limits.idle_upstreams);
+        let (Some(mut link), Some(mut in_flight)) = (self.link.take(), self.in_flight.take()) else {
+            return;
+        };
+        if link.is_finished(cx) {
+            in_flight.keep_idle(self.worker.index, link, self.worker.shared.limits.idle_upstreams);
+        } else {
+            link.detach(&self.worker.tasks, in_flight.share());
         }
     }
 
@@ -140,11 +144,15 @@ impl Body for ProxyBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.source {
+        let polled = match &mut self.source {
             Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Source::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Source::Instance(body) => body.poll_frame(cx),
+        };
+        if let Some(exchange) = &self.exchange {
+            exchange.body_polled(polled.is_ready());
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

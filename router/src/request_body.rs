@@ -14,7 +14,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::timer::{IdleWait, Timer};
+use crate::{
+    Limits,
+    connection::Exchange,
+    timer::{IdleWait, Timer},
+};
 
 /// Why a request body was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +77,9 @@ pub(crate) enum OutBody {
 pub(crate) struct RequestBody {
     incoming: Incoming,
     progress: Arc<Progress>,
+    /// The client's connection serves the request until its body has ended, though the response may have ended before: what
+    /// comes on it is not the next request's head. `None` once the body has ended.
+    exchange: Option<Exchange>,
     idle: Duration,
     remaining: Option<u64>,
     timer: Timer,
@@ -81,7 +88,7 @@ pub(crate) struct RequestBody {
 
 impl OutBody {
     /// Wraps the client's body. The progress is `None` for a request without one.
-    pub(crate) fn watch(incoming: Incoming, idle: Duration, max: Option<u64>) -> (Self, Option<Arc<Progress>>) {
+    pub(crate) fn watch(incoming: Incoming, exchange: &Exchange, limits: &Limits) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
@@ -89,8 +96,9 @@ impl OutBody {
         let body = RequestBody {
             incoming,
             progress: Arc::clone(&progress),
-            idle,
-            remaining: max,
+            exchange: Some(exchange.share()),
+            idle: limits.body_idle,
+            remaining: limits.max_request_body_bytes,
             timer: Timer::new(),
             wait: IdleWait::default(),
         };
@@ -119,6 +127,11 @@ impl RequestBody {
         }
         Ok(frame)
     }
+
+    fn end(&mut self) {
+        self.progress.end();
+        self.exchange = None;
+    }
 }
 
 impl Body for OutBody {
@@ -131,9 +144,9 @@ impl Body for OutBody {
         };
         let polled = body.poll_watched(cx);
         match &polled {
-            Poll::Ready(None) => body.progress.end(),
+            Poll::Ready(None) => body.end(),
             Poll::Ready(Some(Err(fault))) => drop(body.progress.fail(*fault)),
-            Poll::Ready(Some(Ok(_))) if body.incoming.is_end_stream() => body.progress.end(),
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() || body.incoming.is_end_stream() => body.end(),
             _ => {}
         }
         polled
@@ -156,6 +169,9 @@ impl Body for OutBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
+        if let Some(exchange) = &self.exchange {
+            exchange.leave_body();
+        }
         self.progress.end();
     }
 }

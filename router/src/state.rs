@@ -20,6 +20,7 @@ use crate::{
     accept::ConnectionCaps,
     control::Served,
     endpoint::Endpoint,
+    shortage::ShortageLog,
     table::{CompiledTable, Endpoints},
     table_file,
 };
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) table: ArcSwap<CompiledTable>,
     pub(crate) caps: ConnectionCaps,
     pub(crate) requests: Box<[RequestCount]>,
+    pub(crate) shortages: ShortageLog,
     /// What it serves on, for a successor; empty once it closes.
     listeners: Mutex<Vec<TcpListener>>,
     /// What it says about itself.
@@ -79,6 +81,7 @@ impl Shared {
             table: ArcSwap::default(),
             requests: (0..workers).map(|_| RequestCount::default()).collect(),
             listeners: Mutex::new(parts.listeners),
+            shortages: ShortageLog::default(),
             version: parts.version,
             replacement_wanted: watch::Sender::new(()),
             is_closing: AtomicBool::new(false),

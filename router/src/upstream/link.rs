@@ -5,6 +5,7 @@
 //! request or the sweep.
 
 use std::{
+    error::Error,
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
@@ -24,10 +25,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time};
+use tokio_util::task::TaskTracker;
 
 use super::io::UpstreamIo;
 use crate::{
+    endpoint::Place,
     request_body::{OutBody, Progress},
+    shortage,
     timer::Timer,
 };
 
@@ -53,6 +57,18 @@ pub(crate) enum ConnectError {
     Refused(#[source] io::Error),
     #[error("the instance did not answer in time")]
     Timeout,
+    #[error("the router has nothing left to connect with")]
+    RanShort(#[source] io::Error),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        if shortage::is_local(&error) {
+            Self::RanShort(error)
+        } else {
+            Self::Refused(error)
+        }
+    }
 }
 
 /// Why there is no response.
@@ -84,18 +100,18 @@ impl Patience {
 }
 
 impl Link {
-    /// Connects to an instance.
-    pub(crate) async fn connect(address: SocketAddr, timeout: Duration) -> Result<Box<Self>, ConnectError> {
+    /// Connects to an instance; the connection breaks if the instance takes no byte for `write_idle` while there are some.
+    pub(crate) async fn connect(
+        address: SocketAddr,
+        timeout: Duration,
+        write_idle: Option<Duration>,
+    ) -> Result<Box<Self>, ConnectError> {
         let stream = time::timeout(timeout, TcpStream::connect(address))
             .await
-            .map_err(|_| ConnectError::Timeout)?
-            .map_err(ConnectError::Refused)?;
-        stream.set_nodelay(true).map_err(ConnectError::Refused)?;
+            .map_err(|_| ConnectError::Timeout)??;
+        stream.set_nodelay(true)?;
         let probe = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(UpstreamIo {
-            stream,
-            probe: Arc::clone(&probe),
-        });
+        let io = TokioIo::new(UpstreamIo::new(stream, Arc::clone(&probe), write_idle));
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_BUFFER_BYTES)
             .handshake(io)
@@ -149,10 +165,11 @@ impl Link {
     }
 
     /// Lets the connection run in a task of its own: for upgrades, and for a request body that goes on while the response
-    /// comes, which must not wait for the client to read.
-    pub(crate) fn detach(&mut self) {
+    /// comes, which must not wait for the client to read. `held` is dropped when it has ended.
+    pub(crate) fn detach(&mut self, tasks: &TaskTracker, held: Arc<Place>) {
         if let Some(connection) = self.connection.take() {
-            tokio::spawn(async move {
+            tasks.spawn(async move {
+                let _held = held;
                 if let Err(error) = connection.with_upgrades().await {
                     tracing::debug!(%error, "a connection to an instance broke");
                 }
@@ -189,6 +206,19 @@ impl Link {
         })
         .await
     }
+}
+
+/// Whether the connection broke because the other side was silent for too long.
+pub(crate) fn is_timeout(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let io = inner.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 impl From<TrySendError<Request<OutBody>>> for SendError {

@@ -3,4 +3,4 @@
 mod io;
 mod link;
 
-pub(crate) use link::{ConnectError, Link, Patience, SendError};
+pub(crate) use link::{ConnectError, Link, Patience, SendError, is_timeout};

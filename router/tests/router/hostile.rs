@@ -3,12 +3,13 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, tcp::OwnedReadHalf},
+    task::JoinHandle,
     time::timeout,
 };
 use windlass_router::Limits;
 
-use crate::support::{App, PATIENCE, Router, full, read_until, request, route};
+use crate::support::{App, PATIENCE, Router, full, http2, read, read_until, request, route, wait_until};
 
 async fn router_and_app() -> (Router, App) {
     let router = Router::start().await;
@@ -200,8 +201,8 @@ async fn a_client_that_does_not_read_is_cut_off() {
         .write_all(b"GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n")
         .await
         .unwrap();
-    crate::support::wait_until("the response has begun", || async { app.connections() == 1 }).await;
-    crate::support::wait_until("it is cut off", || async { router.in_flight(&app).await == 0 }).await;
+    wait_until("the response has begun", || async { app.connections() == 1 }).await;
+    wait_until("it is cut off", || async { router.in_flight(&app).await == 0 }).await;
     let mut got = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut got)).await.unwrap();
     assert!(got.len() < 50_000_000);
@@ -251,16 +252,98 @@ async fn connections_beyond_the_cap_of_an_address_get_503() {
     .await;
     let one = TcpStream::connect(router.address).await.unwrap();
     let _two = TcpStream::connect(router.address).await.unwrap();
-    crate::support::wait_until("both are counted", || async {
+    wait_until("both are counted", || async {
         router.control.status().await.unwrap().connections == 2
     })
     .await;
     assert!(router.raw("").await.starts_with("HTTP/1.1 503 "));
     drop(one);
-    crate::support::wait_until("one is released", || async {
+    wait_until("one is released", || async {
         router.control.status().await.unwrap().connections == 1
     })
     .await;
     assert_eq!(router.get("nobody.test", "/").await.status, 404);
+    router.stop().await;
+}
+
+/// Sends a request with a body that is far larger than all buffers; ends when the router has closed the connection.
+async fn upload_much(router: &Router, host: &str) -> (OwnedReadHalf, JoinHandle<()>) {
+    let (read, mut write) = TcpStream::connect(router.address).await.unwrap().into_split();
+    let head = format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1000000000\r\n\r\n");
+    let upload = tokio::spawn(async move {
+        let piece = vec![b'x'; 100_000];
+        let mut outcome = write.write_all(head.as_bytes()).await;
+        while outcome.is_ok() {
+            outcome = write.write_all(&piece).await;
+        }
+    });
+    (read, upload)
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_read_a_request_body_is_504() {
+    let router = Router::start_with(quick()).await;
+    let app = App::raw(|stream| async move {
+        let _held = stream;
+        std::future::pending().await
+    })
+    .await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let (mut read, upload) = upload_much(&router, "shop.test").await;
+    let answer = read_until(&mut read, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    timeout(PATIENCE, upload).await.unwrap().unwrap();
+    assert_eq!(router.in_flight(&app).await, 0);
+    let served = router.control.status().await.unwrap().served[&app.instance];
+    assert_eq!((served.answered, served.failed), (1, 1));
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_that_answers_and_reads_no_more_of_the_body_does_not_hold_the_connection() {
+    let router = Router::start_with(quick()).await;
+    let app = App::raw(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let (mut read, upload) = upload_much(&router, "shop.test").await;
+    let mut answer = Vec::new();
+    // A reset after the answer is an end too.
+    let _ = timeout(PATIENCE, read.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nok"), "nothing follows the answer: {answer}");
+    timeout(PATIENCE, upload).await.unwrap().unwrap();
+    wait_until("nothing is in flight", || async { router.in_flight(&app).await == 0 }).await;
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn an_http2_client_that_grants_no_window_loses_its_stream_only() {
+    let router = Router::start_with(Limits {
+        body_idle: Duration::from_millis(300),
+        ..Limits::default()
+    })
+    .await;
+    let large = App::serve(|_| async { http::Response::new(full(vec![b'x'; 50_000_000])) }).await;
+    let small = App::named("small").await;
+    let routes = [route("large.test", "/", &[&large]), route("small.test", "/", &[&small])];
+    router.apply(routes.to_vec()).await;
+    let mut sender = http2(router.address).await;
+    let get = |uri: &str| http::Request::get(uri).body(Default::default()).unwrap();
+    let unread = sender.send_request(get("http://large.test/")).await.unwrap();
+    wait_until("the stream is cut off", || async {
+        router.in_flight(&large).await == 0
+    })
+    .await;
+    let reply = read(sender.send_request(get("http://small.test/")).await.unwrap()).await;
+    assert_eq!(reply.body, "small");
+    let body = timeout(PATIENCE, unread.into_body().collect()).await.unwrap();
+    assert!(body.is_err(), "it is not taken for whole");
+    drop(sender);
     router.stop().await;
 }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -204,5 +204,87 @@ async fn an_upgrade_to_h2c_is_not_passed_on() {
         answer.starts_with("HTTP/1.1 200") && answer.contains("no upgrade was asked for"),
         "{answer}"
     );
+    router.stop().await;
+}
+
+/// Answers as soon as it has the head of a request, then reads the chunked body of a POST and tells how long all was.
+async fn hasty_app(told: mpsc::Sender<usize>) -> App {
+    App::raw(move |mut stream| {
+        let told = told.clone();
+        async move {
+            let mut got = read_until(&mut stream, "\r\n\r\n").await.into_bytes();
+            let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 5\r\n\r\nhasty";
+            stream.write_all(answer).await.unwrap();
+            if got.starts_with(b"POST") {
+                while !got.ends_with(b"\r\n0\r\n\r\n") {
+                    assert!(stream.read_buf(&mut got).await.unwrap() > 0, "the body was cut off");
+                }
+                told.send(got.len()).await.unwrap();
+            }
+        }
+    })
+    .await
+}
+
+const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
+
+#[tokio::test]
+async fn a_request_body_may_go_on_after_the_answer_for_longer_than_a_head() {
+    let header_read = Duration::from_millis(300);
+    let router = Router::start_with(Limits {
+        header_read,
+        keep_alive_idle: header_read,
+        max_header_bytes: 8 * 1024,
+        ..Limits::default()
+    })
+    .await;
+    let (told, mut lengths) = mpsc::channel(1);
+    let app = hasty_app(told).await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let mut stream = TcpStream::connect(router.address).await.unwrap();
+    stream.write_all(CHUNKED).await.unwrap();
+    read_until(&mut stream, "hasty").await;
+    let answered = Instant::now();
+    let chunk = format!("5000\r\n{}\r\n", "y".repeat(0x5000));
+    let mut chunks = 0;
+    while chunks < 2 || answered.elapsed() < header_read * 4 {
+        stream.write_all(chunk.as_bytes()).await.unwrap();
+        chunks += 1;
+        assert_eq!(router.in_flight(&app).await, 1, "the instance still gets the body");
+        tokio::time::sleep(header_read / 10).await;
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    let length = timeout(PATIENCE, lengths.recv()).await.unwrap().unwrap();
+    assert!(length > chunks * 0x5000, "{length} bytes of {chunks} chunks");
+    wait_until("nothing is in flight", || async { router.in_flight(&app).await == 0 }).await;
+    let served = router.control.status().await.unwrap().served[&app.instance];
+    assert_eq!((served.answered, served.failed), (1, 0));
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_body_that_goes_on_after_the_answer_leaves_no_trace_in_the_next_head() {
+    let router = Router::start().await;
+    let (told, mut lengths) = mpsc::channel(1);
+    let app = hasty_app(told).await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let mut stream = TcpStream::connect(router.address).await.unwrap();
+    let both = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let plain = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
+    for (rest, next, begin, end) in [
+        // Lines that would make a head bad.
+        ("6\r\na\nb\n\n\n\r\n0\r\n\r\n", plain, "HTTP/1.1 202 ", "hasty"),
+        // A late end, which would be an end of a head too.
+        ("0\r\n\r\n", both, "HTTP/1.1 400 ", "\r\n\r\n"),
+    ] {
+        stream.write_all(CHUNKED).await.unwrap();
+        read_until(&mut stream, "hasty").await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        timeout(PATIENCE, lengths.recv()).await.unwrap().unwrap();
+        wait_until("nothing is in flight", || async { router.in_flight(&app).await == 0 }).await;
+        stream.write_all(next.as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, end).await;
+        assert!(answer.starts_with(begin), "{answer}");
+    }
     router.stop().await;
 }
