@@ -140,7 +140,8 @@ impl Builder {
         }
     }
     /// Builds the image. Events arrive while it runs; a receiver that is gone is no reason to stop, a full one slows the build's
-    /// output. When `cancel` fires, the timeout is over or this future is dropped, the engine kills what the build runs.
+    /// output. When `cancel` fires, the timeout is over or this future is dropped, the engine kills what the build runs. In the first two
+    /// cases the answer waits for that, where builds are limited: only then the next build may begin.
     pub async fn build(
         &self,
         request: BuildRequest,
@@ -156,25 +157,27 @@ impl Builder {
         };
         let mut progress = Progress::new(Redactor::new(request.config.values()), limits);
         let timeout = Duration::from_secs(request.settings.timeout_seconds.into());
-        let solved = tokio::select! {
+        let given_up = tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(BuildError::Cancelled),
-            () = tokio::time::sleep(timeout) => None,
-            solved = solve::solve(self, &request, &mut progress, &events) => Some(solved),
+            () = cancel.cancelled() => None,
+            () = tokio::time::sleep(timeout) => Some(request.settings.timeout_seconds),
+            solved = solve::solve(self, &request, &mut progress, &events) => return match solved {
+                Ok(id) => self.describe(id, request.plan, started).await,
+                Err(SolveError::Refused(message)) => {
+                    let memory = watch.as_mut().map(Watch::memory).unwrap_or_default();
+                    Err(BuildError::Failed(explain(&message, &request, &progress, &memory)))
+                }
+                Err(SolveError::Failed(failure)) => Err(BuildError::Failed(failure)),
+                Err(SolveError::Ours(error)) => Err(BuildError::Engine(error)),
+            },
         };
-        match solved {
-            Some(Ok(id)) => self.describe(id, request.plan, started).await,
-            Some(Err(SolveError::Refused(message))) => {
-                let memory = watch.as_mut().map(Watch::memory).unwrap_or_default();
-                Err(BuildError::Failed(explain(&message, &request, &progress, &memory)))
-            }
-            Some(Err(SolveError::Failed(failure))) => Err(BuildError::Failed(failure)),
-            Some(Err(SolveError::Ours(error))) => Err(BuildError::Engine(error)),
-            None => {
-                let failure = diagnose::timed_out(request.settings.timeout_seconds, progress.culprit());
-                Err(BuildError::Failed(failure))
-            }
+        // The solve was dropped, and with it the connection: the engine kills what it runs.
+        if let Some(watch) = &watch {
+            watch.settle().await;
         }
+        Err(given_up.map_or(BuildError::Cancelled, |seconds| {
+            BuildError::Failed(diagnose::timed_out(seconds, progress.culprit()))
+        }))
     }
 
     /// Waits until this build may begin.

@@ -20,6 +20,9 @@ const DEFAULT_BYTES: u64 = 10 << 30;
 /// After so long the cache is trimmed even though builds run.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long the Docker Engine may take to remove something: who waits for it holds up a deployment, or the next trimming.
+const PRUNED_WITHIN: Duration = Duration::from_secs(300);
+
 /// The answer to `POST /build/prune`.
 #[derive(Deserialize)]
 struct Pruned {
@@ -52,8 +55,15 @@ impl Builder {
         Ok(freed)
     }
 
-    /// Removes at once what of the build cache is beyond this many bytes; how many bytes that freed.
+    /// Removes at once what of the build cache is beyond this many bytes; how many bytes that freed. What takes longer than five
+    /// minutes is broken off: what was removed until then stays so.
     pub async fn shrink_cache(&self, keep_bytes: u64) -> anyhow::Result<u64> {
+        tokio::time::timeout(PRUNED_WITHIN, self.prune(keep_bytes))
+            .await
+            .context("the Docker Engine took too long to cut its build cache")?
+    }
+
+    async fn prune(&self, keep_bytes: u64) -> anyhow::Result<u64> {
         let api = self.docker.client_version();
         let mut connection = Connection::open(&self.config.engine).await?;
         let request = post(&prune_path(&api.to_string(), keep_bytes)).body(no_body())?;
@@ -80,6 +90,24 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::{BuilderConfig, EngineAddress};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_never_answers_does_not_stop_trimming_for_ever() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let docker = bollard::Docker::connect_with_http(&address, 1, bollard::API_DEFAULT_VERSION).unwrap();
+        let config = BuilderConfig {
+            engine: EngineAddress::Tcp(address),
+            cache_bytes: Some(1),
+            ..BuilderConfig::default()
+        };
+        let builder = Builder::new(docker, config);
+        for _ in 0..2 {
+            let error = builder.trim_cache().await.unwrap_err();
+            assert!(error.to_string().contains("took too long"), "{error:#}");
+        }
+    }
 
     #[test]
     fn both_names_of_the_budget_are_sent_and_never_zero() {

@@ -5,7 +5,11 @@
 
 use windlass_domain::{Failure, FailureCode};
 
-use crate::{Plan, human_bytes, limits::Memory, progress::StepState};
+use crate::{
+    Plan, human_bytes,
+    limits::{Memory, Shortage},
+    progress::StepState,
+};
 
 /// What a build's error is explained from.
 pub(crate) struct Symptoms<'a> {
@@ -27,10 +31,10 @@ pub(crate) fn diagnose(symptoms: &Symptoms<'_>) -> Failure {
     parse_error(message, symptoms)
         .or_else(|| frontend(message, symptoms))
         .or_else(|| out_of_memory(message, symptoms))
+        .or_else(|| disk(message, symptoms))
         .or_else(|| exit(message, symptoms))
         .or_else(|| target(message, symptoms))
         .or_else(|| secret(message))
-        .or_else(|| disk(message))
         .or_else(|| missing_file(message, symptoms))
         .or_else(|| base_image(message, symptoms))
         .or_else(|| definition(symptoms))
@@ -142,18 +146,29 @@ fn frontend(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
 /// The kernel killed a process of the step, or the step itself. Newer engines say so; older ones give the exit code of SIGKILL.
 fn out_of_memory(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
     let memory = symptoms.memory;
-    let told = message.ends_with("cannot allocate memory") || message.ends_with("exit code: 137");
-    if memory.killed.is_none() && !(told && memory.limit_bytes.is_some()) {
+    let told = message.ends_with("cannot allocate memory");
+    // The kernel told of no kill: somebody else sent SIGKILL. Where it cannot be heard, it is the likeliest one.
+    let likely = message.ends_with("exit code: 137") && !memory.heard;
+    let killed = memory.killed.is_some() && is_of_process(message);
+    if !killed && !((told || likely) && memory.limit_bytes.is_some()) {
         return None;
     }
     let step = symptoms.step.map_or("a step", |step| step.name.as_str());
-    let killed = memory
-        .killed
-        .iter()
-        .map(|process| format!("the kernel killed `{process}`"));
-    let lines = killed.chain(tail(symptoms.step));
-    let failure = match memory.limit_bytes.filter(|_| !memory.machine) {
-        Some(limit) => Failure::new(
+    let victim = memory.killed.iter();
+    let lines = victim
+        .map(|(process, _)| format!("the kernel killed `{process}`"))
+        .chain(tail(symptoms.step));
+    let shortage = memory.killed.as_ref().map_or(Shortage::Step, |(_, shortage)| *shortage);
+    let failure = match memory.limit_bytes.map(|limit| (limit, shortage)) {
+        Some((_, Shortage::Builds)) => Failure::new(
+            FailureCode::OutOfMemory,
+            format!(
+                "`{step}` was killed because the builds that run at the same time ran out of the memory that they may use together"
+            ),
+            "deploy again when no other build runs, let fewer stages of the Dockerfile run side by side, \
+             or raise `build.memory` in the server's configuration",
+        ),
+        Some((limit, Shortage::Step)) => Failure::new(
             FailureCode::OutOfMemory,
             format!(
                 "`{step}` ran out of memory: a build may use {} on this server",
@@ -162,7 +177,7 @@ fn out_of_memory(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
             "make the step use less memory (fewer jobs side by side, a smaller heap), \
              or raise `build.memory` in the server's configuration",
         ),
-        None => Failure::new(
+        _ => Failure::new(
             FailureCode::OutOfMemory,
             format!("`{step}` was killed because the machine ran out of memory"),
             "give the machine more memory, or make this step use less of it",
@@ -171,11 +186,20 @@ fn out_of_memory(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
     Some(failure.with_evidence(lines))
 }
 
+/// Whether what failed is a process of a step: its end, or that it could not go on.
+fn is_of_process(message: &str) -> bool {
+    message.contains("exit code: ") || message.ends_with("cannot allocate memory")
+}
+
 fn exit(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
     let (_, code) = message.rsplit_once("exit code: ")?;
     let code: i64 = code.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
     let step = symptoms.step.map_or("a step", |step| step.name.as_str());
     let (hint, next) = match code {
+        137 if symptoms.memory.heard => (
+            " (killed, though not for want of memory)",
+            "find out what sends SIGKILL: a command of the step itself, or somebody on the server",
+        ),
         137 => (
             " (killed, most likely for want of memory)",
             "give the machine more memory, or make this step use less of it",
@@ -226,14 +250,20 @@ fn secret(message: &str) -> Option<Failure> {
     ))
 }
 
-fn disk(message: &str) -> Option<Failure> {
-    message.contains("no space left on device").then(|| {
+/// The engine met it, or a process of the step did and said so before it gave up.
+fn disk(message: &str, symptoms: &Symptoms<'_>) -> Option<Failure> {
+    const SIGN: &str = "no space left on device";
+    let lines = tail(symptoms.step);
+    let printed = || lines.iter().any(|line| line.to_lowercase().contains(SIGN));
+    let met = message.contains(SIGN) || (is_of_process(message) && printed());
+    met.then(|| {
         Failure::new(
             FailureCode::MachineLimit,
             "the machine's disk is full",
             "free space for Docker (`docker system df` shows what uses it) and deploy again",
         )
         .with_evidence([message.to_owned()])
+        .with_evidence(lines)
     })
 }
 
@@ -322,16 +352,18 @@ mod tests {
     #[test]
     fn what_was_killed_for_want_of_memory_says_so() {
         use FailureCode::{BuildFailed, OutOfMemory};
-        let killed = |machine| Memory {
+        let killed = |shortage| Memory {
             limit_bytes: Some(512 << 20),
-            killed: Some("cc1".to_owned()),
-            machine,
+            killed: Some(("cc1".to_owned(), shortage)),
+            heard: true,
         };
         let limit = "`RUN make` ran out of memory: a build may use 512 MiB on this server";
         let failed = "process \"/bin/sh -c make\" did not complete successfully: exit code: 2";
-        check_with(killed(false), failed, "RUN make", (OutOfMemory, limit));
+        check_with(killed(Shortage::Step), failed, "RUN make", (OutOfMemory, limit));
         let machine = "`RUN make` was killed because the machine ran out of memory";
-        check_with(killed(true), failed, "RUN make", (OutOfMemory, machine));
+        check_with(killed(Shortage::Machine), failed, "RUN make", (OutOfMemory, machine));
+        let builds = "`RUN make` was killed because the builds that run at the same time ran out of the memory that they may use together";
+        check_with(killed(Shortage::Builds), failed, "RUN make", (OutOfMemory, builds));
         let limited = || Memory {
             limit_bytes: Some(512 << 20),
             ..Memory::default()
@@ -346,12 +378,54 @@ mod tests {
         check_with(limited(), failed, "RUN make", (BuildFailed, other));
     }
 
-    fn check_with(memory: Memory, message: &str, step: &str, (code, reason): (FailureCode, &str)) {
-        let plan = Plan::Dockerfile(DockerfilePlan {
+    #[test]
+    fn a_kill_that_is_not_this_failures_is_not_told_as_its_reason() {
+        let memory = |killed| Memory {
+            limit_bytes: Some(512 << 20),
+            killed,
+            heard: true,
+        };
+        let denied = "pull access denied, repository does not exist";
+        let image = "the image `docker.io/x/y` that the build starts from cannot be pulled";
+        let elsewhere = Some(("cc1".to_owned(), Shortage::Step));
+        let load = "[internal] load metadata for docker.io/x/y";
+        check_with(memory(elsewhere), denied, load, (FailureCode::BuildFailed, image));
+        let killed = "executor failed running [/bin/sh -c make]: exit code: 137";
+        let reason = "`RUN make` ended with exit code 137 (killed, though not for want of memory)";
+        check_with(memory(None), killed, "RUN make", (FailureCode::BuildFailed, reason));
+    }
+
+    #[test]
+    fn a_full_disk_that_only_the_step_told_of_is_told() {
+        let memory = Memory::default();
+        let mut state = StepState::default();
+        "RUN make".clone_into(&mut state.name);
+        state
+            .tail
+            .push_back("cp: write error: No space left on device".to_owned());
+        let message = "process \"/bin/sh -c make\" did not complete successfully: exit code: 1";
+        let plan = dockerfile();
+        let failure = diagnose(&Symptoms {
+            message,
+            step: Some(&state),
+            plan: &plan,
+            target: None,
+            memory: &memory,
+        });
+        assert_eq!(failure.code, FailureCode::MachineLimit, "{failure:?}");
+        assert!(failure.evidence.contains(&state.tail[0]), "{failure:?}");
+    }
+
+    fn dockerfile() -> Plan {
+        Plan::Dockerfile(DockerfilePlan {
             path: "Dockerfile".to_owned(),
             syntax: Some("docker/dockerfile:1".to_owned()),
             processes: vec![],
-        });
+        })
+    }
+
+    fn check_with(memory: Memory, message: &str, step: &str, (code, reason): (FailureCode, &str)) {
+        let plan = dockerfile();
         let mut state = StepState::default();
         step.clone_into(&mut state.name);
         let symptoms = Symptoms {

@@ -9,16 +9,16 @@ mod kernel_log;
 mod steps;
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
-    hierarchy::{Hierarchy, Limits},
+    hierarchy::{Before, Hierarchy, Limits},
     kernel_log::{KernelLog, Kill},
     steps::{Engine, Step},
 };
@@ -26,8 +26,12 @@ use crate::EngineAddress;
 
 /// How often a running build is looked at. What a step can take before it is limited is what it can take in this time.
 const TICK: Duration = Duration::from_millis(20);
-/// A step's first processes get their place in the order of killing at this many looks.
-const MARKED_LOOKS: u8 = 3;
+/// A step is limited at this many looks: at the first one, some of its groups or processes may not be there yet.
+const LIMITING_LOOKS: u8 = 3;
+/// A step that ended so shortly before its build failed may be why.
+const CLOSE: Duration = Duration::from_secs(3);
+/// How long a build that was given up waits for the end of its processes.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why builds cannot be limited here. They run without limits then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,10 +52,21 @@ pub enum Unlimited {
 pub(crate) struct Memory {
     /// What a build may use; none if builds are not limited here.
     pub(crate) limit_bytes: Option<u64>,
-    /// The name of the process that the kernel killed for want of memory.
-    pub(crate) killed: Option<String>,
-    /// It was the machine that had no memory left, not the build.
-    pub(crate) machine: bool,
+    /// The name of the process that the kernel killed for want of memory, and of whose memory.
+    pub(crate) killed: Option<(String, Shortage)>,
+    /// Whether the kernel was heard all the time: it killed nothing else.
+    pub(crate) heard: bool,
+}
+
+/// Whose memory was used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// That of the step.
+    Step,
+    /// What all builds that run may use together.
+    Builds,
+    /// That of the machine.
+    Machine,
 }
 
 /// Limits builds.
@@ -62,11 +77,11 @@ pub(crate) struct Limiter {
     under_way: Mutex<UnderWay>,
 }
 
-/// The builds that are watched, and the groups around all steps that were limited for them.
+/// The builds that are watched, and the groups around all steps that were limited for them, with what stood there before.
 #[derive(Default)]
 struct UnderWay {
     builds: usize,
-    nests: BTreeSet<String>,
+    nests: BTreeMap<String, Before>,
 }
 
 impl Limiter {
@@ -126,30 +141,37 @@ impl Limiter {
         self.under_way.lock().expect("no holder of this lock panics")
     }
 
-    /// One look: limits what is new.
+    /// One look: limits what is new, and notes what is over.
     fn look(&self, engine: &Engine, steps: &mut Vec<Step>) {
         for step in engine.new_steps(steps) {
             steps.push(step);
         }
-        for step in steps.iter_mut().filter(|step| step.looks < MARKED_LOOKS) {
+        for step in steps.iter_mut().filter(|step| step.ended.is_none()) {
             if !engine.hierarchy.is_there(&step.group) {
-                continue;
-            }
-            if step.looks == 0 {
+                let is_over = step.looks > 0 || engine.is_cleared(step);
+                step.ended = is_over.then(Instant::now);
+            } else if step.looks < LIMITING_LOOKS {
                 self.limit(&engine.hierarchy, step);
+                step.looks += 1;
+                engine.hierarchy.kill_first(&step.group);
             }
-            step.looks += 1;
-            engine.hierarchy.kill_first(&step.group);
         }
     }
 
+    /// Limits the group around a new step. It may have been limited before, but the Docker Engine may have made it anew.
+    fn limit_nest(&self, hierarchy: &Hierarchy, nest: &str) {
+        let mut under_way = self.under_way();
+        let before = under_way.nests.entry(nest.to_owned());
+        let before = before.or_insert_with(|| hierarchy.before(nest));
+        hierarchy.limit_nest(nest, before, &self.limits);
+    }
+
     fn limit(&self, hierarchy: &Hierarchy, step: &Step) {
-        if let Some(nest) = step.nest() {
-            hierarchy.limit_all(nest, &self.limits);
-            self.under_way().nests.insert(nest.to_owned());
+        if let Some(nest) = step.nest().filter(|_| step.looks == 0) {
+            self.limit_nest(hierarchy, nest);
         }
         match hierarchy.limit(&step.group, &self.limits) {
-            Ok(()) => tracing::debug!(step = step.id, "a build step is limited"),
+            Ok(()) => tracing::trace!(step = step.id, "a build step is limited"),
             Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
                 tracing::warn!(
                     step = step.id,
@@ -192,23 +214,49 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// What is known when the build has failed. A kill counts if its step began during this build and is gone by now: BuildKit does
-    /// not tell whose step it was.
+    /// What is known when the build has failed.
     pub(crate) fn memory(&mut self) -> Memory {
         let kills = self.kernel_log.as_mut().map(KernelLog::kills).unwrap_or_default();
-        let steps = self.steps.lock().expect("no holder of this lock panics");
-        let ended = |kill: &Kill| {
-            steps
-                .iter()
-                .any(|step| step.id == kill.step && !self.hierarchy.has_processes(&step.group))
-        };
-        let kill = kills.into_iter().find(ended);
+        let mut steps = self.steps.lock().expect("no holder of this lock panics");
+        let now = Instant::now();
+        // The last look was a moment ago.
+        for step in steps.iter_mut().filter(|step| step.ended.is_none()) {
+            step.ended = (!self.hierarchy.has_processes(&step.group)).then_some(now);
+        }
         Memory {
             limit_bytes: Some(self.limiter.memory_bytes()),
-            machine: kill.as_ref().is_some_and(|kill| kill.machine),
-            killed: kill.map(|kill| kill.process),
+            killed: blamed(kills, &steps, now).map(|kill| (kill.process, kill.shortage)),
+            heard: self.kernel_log.as_ref().is_some_and(KernelLog::is_whole),
         }
     }
+
+    /// Waits until nothing runs any more of what began during this build, but not for ever: a step of another build may be among it.
+    pub(crate) async fn settle(&self) {
+        let settled = async {
+            let mut clock = tokio::time::interval(TICK);
+            while self.runs() {
+                clock.tick().await;
+            }
+        };
+        if tokio::time::timeout(SETTLED_WITHIN, settled).await.is_err() {
+            tracing::debug!("steps still run that began during a build that was given up");
+        }
+    }
+
+    fn runs(&self) -> bool {
+        // A look that takes its time lowers the limit of something that runs.
+        let Ok(steps) = self.steps.try_lock() else { return true };
+        let mut open = steps.iter().filter(|step| step.ended.is_none());
+        open.any(|step| self.hierarchy.has_processes(&step.group))
+    }
+}
+
+/// The kill that a failure at this moment may come of: its step began during this build and has just ended. BuildKit does not tell
+/// whose step it was.
+fn blamed(kills: Vec<Kill>, steps: &[Step], now: Instant) -> Option<Kill> {
+    let just_ended = |step: &Step| step.ended.is_some_and(|at| now.duration_since(at) <= CLOSE);
+    let of_step = |kill: &Kill| steps.iter().any(|step| step.id == kill.step && just_ended(step));
+    kills.into_iter().find(of_step)
 }
 
 impl Drop for Watch {
@@ -217,9 +265,38 @@ impl Drop for Watch {
         let mut under_way = self.limiter.under_way();
         under_way.builds -= 1;
         if under_way.builds == 0 {
-            for nest in std::mem::take(&mut under_way.nests) {
-                self.hierarchy.unlimit_all(&nest);
+            for (nest, before) in std::mem::take(&mut under_way.nests) {
+                self.hierarchy.restore_nest(&nest, &before);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_counts_for_the_build_that_fails_just_after_its_step_ended() {
+        let now = Instant::now() + CLOSE * 10;
+        let step = |id: &str, ended: Option<Duration>| Step {
+            ended: ended.map(|before| now - before),
+            ..Step::new(id.to_owned(), format!("/docker/buildkit/{id}"))
+        };
+        let steps = [
+            step("long-ago", Some(CLOSE * 2)),
+            step("now", Some(CLOSE / 2)),
+            step("runs", None),
+        ];
+        let blame = |ids: &[&str]| {
+            let kill = |id: &&str| Kill {
+                step: (*id).to_owned(),
+                process: "cc1".to_owned(),
+                shortage: Shortage::Step,
+            };
+            blamed(ids.iter().map(kill).collect(), &steps, now).map(|kill| kill.step)
+        };
+        assert_eq!(blame(&["long-ago", "runs", "elsewhere"]), None);
+        assert_eq!(blame(&["long-ago", "now"]).as_deref(), Some("now"));
     }
 }

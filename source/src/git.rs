@@ -4,12 +4,24 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal};
-use tokio::process::{Child, Command};
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, ChildStderr, Command},
+    sync::OwnedMutexGuard,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use windlass_domain::AppId;
+
+/// How long git may take to clean up when it is asked to end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Where git finds its helpers (`ssh`). Fixed, because the environment is read by the engine alone.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -124,12 +136,95 @@ impl Git {
             .output()
             .await
             .map_err(SourceError::io(action))?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let stderr = tail(&String::from_utf8_lossy(&output.stderr), 5);
-        Err(SourceError::Git { action, stderr })
+        judge(output.status, &output.stderr, action).map(|()| output.stdout)
     }
+}
+
+/// The right to change a repository in a way that only one may at a time. It is given back when its last holder is gone.
+pub(crate) type Turn = Arc<OwnedMutexGuard<()>>;
+
+/// A git that takes its time. When nobody waits for it any more, as when a deployment is cancelled, it is asked to end, and killed if
+/// it does not. It holds its turn until it is gone.
+pub(crate) struct Running {
+    /// What it complains of, if that is not read yet.
+    pub(crate) stderr: Option<ChildStderr>,
+    ended: JoinHandle<io::Result<ExitStatus>>,
+    wanted: DropGuard,
+}
+
+impl Running {
+    /// Starts git; nobody reads its output.
+    pub(crate) fn start(mut command: Command, turn: Turn) -> Result<Self, SourceError> {
+        let mut child = command
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(SourceError::io("start git"))?;
+        let unwanted = CancellationToken::new();
+        Ok(Self {
+            stderr: child.stderr.take(),
+            wanted: unwanted.clone().drop_guard(),
+            ended: tokio::spawn(see_to_its_end(Asked(child), unwanted, turn)),
+        })
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn wait(self) -> Result<ExitStatus, SourceError> {
+        let ended = self.ended.await.map_err(io::Error::other).flatten();
+        ended.map_err(SourceError::io("wait for git"))
+    }
+
+    /// Ends it.
+    pub(crate) async fn end(self) -> Result<ExitStatus, SourceError> {
+        drop(self.wanted);
+        let ended = self.ended.await.map_err(io::Error::other).flatten();
+        ended.map_err(SourceError::io("wait for git"))
+    }
+
+    /// Waits until it ends by itself; what it complained of is the error.
+    pub(crate) async fn succeed(mut self, action: &'static str) -> Result<(), SourceError> {
+        let mut said = Vec::new();
+        if let Some(mut stderr) = self.stderr.take() {
+            stderr
+                .read_to_end(&mut said)
+                .await
+                .map_err(SourceError::io("listen to git"))?;
+        }
+        judge(self.wait().await?, &said, action)
+    }
+}
+
+/// A process that is asked to end when it is forgotten: also when the engine itself ends before it was seen to its end.
+struct Asked(Child);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        signal_group(&self.0, Signal::TERM);
+    }
+}
+
+async fn see_to_its_end(mut git: Asked, unwanted: CancellationToken, turn: Turn) -> io::Result<ExitStatus> {
+    let _turn = turn;
+    tokio::select! {
+        ended = git.0.wait() => return ended,
+        () = unwanted.cancelled() => {}
+    }
+    // Git removes its lock files when it is asked rather than killed.
+    signal_group(&git.0, Signal::TERM);
+    match timeout(GRACE, git.0.wait()).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            kill(&git.0);
+            git.0.wait().await
+        }
+    }
+}
+
+fn judge(status: ExitStatus, stderr: &[u8], action: &'static str) -> Result<(), SourceError> {
+    if status.success() {
+        return Ok(());
+    }
+    let stderr = tail(&String::from_utf8_lossy(stderr), 5);
+    Err(SourceError::Git { action, stderr })
 }
 
 fn joined(prefix: &str, path: &Path) -> std::ffi::OsString {
@@ -151,11 +246,6 @@ pub(crate) fn tail(text: &str, lines: usize) -> String {
 /// A line of foreign text, fit for a log: no control characters, 500 characters at most.
 pub(crate) fn printable(line: &str) -> String {
     line.chars().filter(|c| !c.is_control()).take(500).collect()
-}
-
-/// Asks a process and its children to end. Git removes its lock files when it is asked rather than killed.
-pub(crate) fn terminate(child: &Child) {
-    signal_group(child, Signal::TERM);
 }
 
 /// Ends a process and its children at once.

@@ -7,7 +7,7 @@
 //! <root>/tmp            repositories in the making, deploy keys in use
 //! <root>/known_hosts    the host keys of SSH servers, accepted on first use
 //! ```
-//! `refs/windlass/*` is ours and hidden from clients: `deployments/<id>` keeps a revision while its deployment is known,
+//! `refs/windlass/*` is ours and hidden from clients: `deployments/<id>` keeps a revision while its deployment is under way or a release has it,
 //! `fetched` and `mirror/*` are what came from the app's repository address, `submodules/*` what came from theirs.
 
 use std::{
@@ -24,11 +24,20 @@ use windlass_domain::{AppId, BranchName, CommitSha, DeploymentId, GitRef};
 
 use crate::{
     address::FetchPolicy,
-    git::{Git, SourceError, blocking, printable},
+    git::{Git, Running, SourceError, Turn, blocking, printable},
 };
 
 /// Leftovers in `tmp` of processes that were killed are older than any live use.
 const LEFTOVER_AGE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Where deployments' revisions are kept; their ids follow.
+const DEPLOYMENTS: &str = "refs/windlass/deployments/";
+
+/// A file in a repository that was written when it was maintained last.
+const MAINTAINED: &str = "windlass-maintained";
+
+/// Settings of maintenance: it takes one core and little memory from those who serve.
+const FRUGAL: [&str; 3] = ["pack.threads=1", "pack.windowMemory=64m", "pack.deltaCacheSize=32m"];
 
 /// Where the repositories are and how they are served.
 #[derive(Debug, Clone)]
@@ -143,6 +152,20 @@ impl Repositories {
         self.git.run(command, "release the commit").await.map(drop)
     }
 
+    /// The deployments whose commits are kept. Sorted.
+    pub async fn kept(&self, app: AppId) -> Result<Vec<DeploymentId>, SourceError> {
+        let repositories = self.clone();
+        blocking(move || {
+            let repository = repositories.open(app)?;
+            let references = repository.references_glob(&format!("{DEPLOYMENTS}*"))?;
+            let id = |reference: git2::Reference<'_>| reference.name().ok()?.strip_prefix(DEPLOYMENTS)?.parse().ok();
+            let mut kept: Vec<DeploymentId> = references.flatten().filter_map(id).collect();
+            kept.sort();
+            Ok(kept)
+        })
+        .await
+    }
+
     /// The subject and author of a commit; none if it is not in the repository.
     pub async fn describe(&self, app: AppId, commit: &CommitSha) -> Result<Option<CommitInfo>, SourceError> {
         let (repositories, commit) = (self.clone(), commit.clone());
@@ -173,16 +196,32 @@ impl Repositories {
     }
 
     /// Packs the app's objects and drops what nothing refers to and is older than two weeks. For a schedule: git never does
-    /// this by itself here.
+    /// this by itself here. Dropping the future ends it; nothing is lost by that.
+    ///
+    /// What a push or a fetch brings at this moment has no ref yet, but its files are new, and git leaves new ones alone for two
+    /// weeks (`gc.pruneExpire`). A revision of a deployment or a release has its ref, and the files that git replaces are removed
+    /// only when the new ones are there: whoever reads meanwhile finds every object in one or the other.
     pub async fn maintain(&self, app: AppId) -> Result<(), SourceError> {
-        let turn = self.turn(app);
-        let _turn = turn.lock().await;
+        let turn = self.turn(app).await;
         let mut command = self.git.in_repository(&self.dir(app));
+        for setting in FRUGAL {
+            command.args(["-c", setting]);
+        }
         command.args(["gc", "--quiet"]);
-        self.git.run(command, "pack the repository").await.map(drop)
+        // Before it: what fails or takes too long is not tried again all the time.
+        std::fs::write(self.dir(app).join(MAINTAINED), "").map_err(SourceError::io("note the maintenance"))?;
+        Running::start(command, turn)?.succeed("pack the repository").await
     }
 
-    /// Removes what killed processes left behind in the temporary folder. For the start of the engine.
+    /// Whether [`Repositories::maintain`] was not done for so long, and finds something to pack or to drop.
+    pub async fn needs_maintenance(&self, app: AppId, rest: Duration) -> Result<bool, SourceError> {
+        let dir = self.dir(app);
+        let rested = age_of(&dir.join(MAINTAINED)).is_none_or(|age| age >= rest);
+        blocking(move || Ok(rested && is_scattered(&dir.join("objects")))).await
+    }
+
+    /// Removes what killed processes left behind in the temporary folder: deploy keys, too. What another engine on the same folder
+    /// uses at this moment is younger than what is removed.
     pub async fn sweep(&self) -> Result<(), SourceError> {
         let tmp = self.tmp();
         blocking(move || sweep_leftovers(&tmp).map_err(SourceError::io("sweep the temporary folder"))).await
@@ -220,8 +259,9 @@ impl Repositories {
     }
 
     /// Fetches into one repository take turns: git allows only one at a time to move the boundary of a shallow history.
-    pub(crate) fn turn(&self, app: AppId) -> Arc<tokio::sync::Mutex<()>> {
-        Arc::clone(self.lock_turns().entry(app).or_default())
+    pub(crate) async fn turn(&self, app: AppId) -> Turn {
+        let turns = Arc::clone(self.lock_turns().entry(app).or_default());
+        Arc::new(turns.lock_owned().await)
     }
 
     fn lock_turns(&self) -> std::sync::MutexGuard<'_, HashMap<AppId, Arc<tokio::sync::Mutex<()>>>> {
@@ -289,17 +329,35 @@ fn sweep_leftovers(tmp: &Path) -> io::Result<()> {
         other => other?,
     };
     for entry in entries {
-        let entry = entry?;
-        let age = SystemTime::now().duration_since(entry.metadata()?.modified()?);
-        if age.is_ok_and(|age| age > LEFTOVER_AGE) {
-            std::fs::remove_dir_all(entry.path())?;
+        let path = entry?.path();
+        if age_of(&path).is_some_and(|age| age > LEFTOVER_AGE) {
+            std::fs::remove_dir_all(path)?;
         }
     }
     Ok(())
 }
 
+/// The time since a file was written, or something in a folder came or went; none if it is not there, or was written in the future.
+fn age_of(path: &Path) -> Option<Duration> {
+    let written = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
+    SystemTime::now().duration_since(written).ok()
+}
+
+/// Whether objects lie about singly or in several packs. Maintenance leaves one pack, and those who have no ref until their time is over.
+fn is_scattered(objects: &Path) -> bool {
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok())
+    };
+    let packs = names(&objects.join("pack")).filter(|name| name.ends_with(".pack"));
+    packs.count() > 1
+        || names(objects)
+            .filter(|name| name.len() == 2)
+            .any(|name| names(&objects.join(name)).next().is_some())
+}
+
 fn deployment_ref(deployment: DeploymentId) -> String {
-    format!("refs/windlass/deployments/{deployment}")
+    format!("{DEPLOYMENTS}{deployment}")
 }
 
 /// Branch, then tag, then full ref, then commit id; annotated tags are followed to their commit.
@@ -332,6 +390,21 @@ pub(crate) fn is_commit_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_old_leftovers_are_swept() {
+        let tmp = tempfile::tempdir().unwrap();
+        let [killed, at_work] = ["fetch-killed", "fetch-at-work"].map(|name| tmp.path().join(name));
+        for folder in [&killed, &at_work] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("key"), "secret").unwrap();
+        }
+        let long_ago = SystemTime::now() - LEFTOVER_AGE * 2;
+        std::fs::File::open(&killed).unwrap().set_modified(long_ago).unwrap();
+        sweep_leftovers(tmp.path()).unwrap();
+        assert!(!killed.exists() && at_work.join("key").exists());
+        assert!(sweep_leftovers(&tmp.path().join("not-there")).is_ok());
+    }
 
     #[test]
     fn a_root_that_was_open_is_closed_to_other_users() {

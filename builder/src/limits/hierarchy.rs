@@ -23,6 +23,10 @@ const PERIOD_US: u64 = 100_000;
 /// Where a step's processes stand when the machine itself has no memory left: before apps and databases.
 const KILLED_FIRST: &str = "500";
 const ROOT: &str = "/sys/fs/cgroup";
+/// The limit of all steps is so much beyond whole MiB. By that it is known for ours after the engine that set it was killed; an
+/// operator's own limit is not so crooked.
+const MARK: u64 = 0xD_0000;
+const MIB: u64 = 1 << 20;
 
 /// What a group is limited to.
 #[derive(Debug, Clone)]
@@ -33,6 +37,13 @@ pub(super) struct Limits {
     pub(super) all_memory_bytes: u64,
     /// Thousandths of a core; none for all cores.
     pub(super) cpu_millis: Option<u32>,
+}
+
+/// What stood on the group around all steps before builds were limited; none for what the kernel begins with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Before {
+    memory_bytes: Option<u64>,
+    weight: Option<u64>,
 }
 
 /// The groups of this machine, as a Docker Engine sees them. A group is named as BuildKit names it to `runc`: an absolute path
@@ -159,35 +170,57 @@ impl Hierarchy {
         }
     }
 
-    /// Limits the group around all steps: their weight together, and their memory as long as builds run.
-    pub(super) fn limit_all(&self, nest: &str, limits: &Limits) {
-        let (memory, file) = self.memory_of_all(nest);
-        let (controller, weight, value) = match self.version {
-            Version::V1 => ("cpu", "cpu.shares", SHARES),
-            Version::V2 => ("", "cpu.weight", WEIGHT),
+    /// What stands on the group around all steps, if that is not what an engine that was killed left.
+    pub(super) fn before(&self, nest: &str) -> Before {
+        let number = |file: &Path| number(&fs::read_to_string(file).ok()?);
+        let before = Before {
+            memory_bytes: number(&self.memory_file(nest)),
+            weight: number(&self.weight_file(nest)),
         };
-        let _ = lower(&self.folder(controller, nest).join(weight), value);
-        if let Err(error) = fs::write(memory.join(file), limits.all_memory_bytes.to_string()) {
+        match before.memory_bytes {
+            Some(bytes) if bytes % MIB == MARK => Before::default(),
+            _ => before,
+        }
+    }
+
+    /// Limits the group around all steps: their weight together, and their memory. Not beyond what stood there before.
+    pub(super) fn limit_nest(&self, nest: &str, before: &Before, limits: &Limits) {
+        let (weight, ours) = match self.version {
+            Version::V1 => (self.weight_file(nest), SHARES),
+            Version::V2 => (self.weight_file(nest), WEIGHT),
+        };
+        let _ = lower(&weight, ours);
+        let marked = (limits.all_memory_bytes / MIB * MIB).saturating_add(MARK);
+        let bytes = before.memory_bytes.map_or(marked, |before| before.min(marked));
+        if let Err(error) = fs::write(self.memory_file(nest), bytes.to_string()) {
             tracing::debug!(%error, "the group of all builds cannot be limited");
         }
     }
 
-    /// Takes the limit of memory of all steps back.
-    pub(super) fn unlimit_all(&self, nest: &str) {
-        let (memory, file) = self.memory_of_all(nest);
-        let all = match self.version {
-            Version::V1 => "-1",
-            Version::V2 => "max",
+    /// Takes the limits of the group around all steps back.
+    pub(super) fn restore_nest(&self, nest: &str, before: &Before) {
+        let (all, weight) = match self.version {
+            Version::V1 => ("-1", "1024"),
+            Version::V2 => ("max", "100"),
         };
-        let _ = fs::write(memory.join(file), all);
+        let text =
+            |value: Option<u64>, default: &str| value.map_or_else(|| default.to_owned(), |value| value.to_string());
+        let _ = fs::write(self.memory_file(nest), text(before.memory_bytes, all));
+        let _ = fs::write(self.weight_file(nest), text(before.weight, weight));
     }
 
-    fn memory_of_all(&self, nest: &str) -> (PathBuf, &'static str) {
-        let file = match self.version {
+    fn memory_file(&self, group: &str) -> PathBuf {
+        self.folder("memory", group).join(match self.version {
             Version::V1 => "memory.limit_in_bytes",
             Version::V2 => "memory.max",
-        };
-        (self.folder("memory", nest), file)
+        })
+    }
+
+    fn weight_file(&self, group: &str) -> PathBuf {
+        match self.version {
+            Version::V1 => self.folder("cpu", group).join("cpu.shares"),
+            Version::V2 => self.folder("", group).join("cpu.weight"),
+        }
     }
 
     /// Puts what runs in the group first in the order in which the kernel kills when the machine has no memory left. BuildKit
@@ -217,13 +250,15 @@ impl Hierarchy {
 
 /// Writes a limit unless a lower one stands there: another engine's, maybe.
 fn lower(file: &Path, value: u64) -> io::Result<()> {
-    let now = fs::read_to_string(file)?;
-    let now = now.split_whitespace().next().unwrap_or_default();
-    // `max` and -1 are no numbers of this kind: there is no limit yet.
-    if now.parse::<u64>().is_ok_and(|now| now <= value) {
+    if number(&fs::read_to_string(file)?).is_some_and(|now| now <= value) {
         return Ok(());
     }
     fs::write(file, value.to_string())
+}
+
+/// A limit as the kernel tells it; none if there is no limit, which is written as `max` or -1.
+fn number(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -262,7 +297,6 @@ mod tests {
     fn a_step_is_limited_in_version_1() {
         let group = "/docker/buildkit/abc";
         let temp = tree(&[
-            ("memory/docker/buildkit/memory.limit_in_bytes", "9223372036854771712\n"),
             (
                 "memory/docker/buildkit/abc/memory.limit_in_bytes",
                 "9223372036854771712\n",
@@ -271,13 +305,11 @@ mod tests {
                 "memory/docker/buildkit/abc/memory.memsw.limit_in_bytes",
                 "9223372036854771712\n",
             ),
-            ("cpu/docker/buildkit/cpu.shares", "1024\n"),
             ("cpu/docker/buildkit/abc/cpu.shares", "1024\n"),
             ("cpu/docker/buildkit/abc/cpu.cfs_quota_us", "-1\n"),
             ("pids/docker/buildkit/abc/pids.max", "max\n"),
         ]);
         let hierarchy = hierarchy(Version::V1, temp.path(), "");
-        hierarchy.limit_all("/docker/buildkit", &LIMITS);
         hierarchy.limit(group, &LIMITS).unwrap();
         assert_eq!(
             read(&temp, "memory/docker/buildkit/abc/memory.limit_in_bytes"),
@@ -290,13 +322,34 @@ mod tests {
         assert_eq!(read(&temp, "cpu/docker/buildkit/abc/cpu.shares"), "256");
         assert_eq!(read(&temp, "cpu/docker/buildkit/abc/cpu.cfs_quota_us"), "150000");
         assert_eq!(read(&temp, "pids/docker/buildkit/abc/pids.max"), "8192");
-        assert_eq!(read(&temp, "cpu/docker/buildkit/cpu.shares"), "256");
+    }
+
+    #[test]
+    fn the_group_around_all_steps_is_limited_while_builds_run_and_no_further_than_it_was() {
+        let nest = "/docker/buildkit";
+        let (memory, weight) = ("docker/buildkit/memory.max", "docker/buildkit/cpu.weight");
+        let temp = tree(&[(memory, "max\n"), (weight, "100\n")]);
+        let hierarchy = hierarchy(Version::V2, temp.path(), "");
+        let now = || (read(&temp, memory), read(&temp, weight));
+        let before = hierarchy.before(nest);
+        hierarchy.limit_nest(nest, &before, &LIMITS);
+        let ours = ((2 << 30) + MARK).to_string();
+        assert_eq!(now(), (ours.clone(), "25".to_owned()));
         assert_eq!(
-            read(&temp, "memory/docker/buildkit/memory.limit_in_bytes"),
-            "2147483648"
+            hierarchy.before(nest),
+            Before::default(),
+            "an engine that was killed left it"
         );
-        hierarchy.unlimit_all("/docker/buildkit");
-        assert_eq!(read(&temp, "memory/docker/buildkit/memory.limit_in_bytes"), "-1");
+        hierarchy.restore_nest(nest, &before);
+        assert_eq!(now(), ("max".to_owned(), "100".to_owned()));
+
+        let operators = (3_u64 << 29).to_string();
+        fs::write(temp.path().join(memory), &operators).unwrap();
+        let before = hierarchy.before(nest);
+        hierarchy.limit_nest(nest, &before, &LIMITS);
+        assert_eq!(now().0, operators, "it is never raised beyond what the operator set");
+        hierarchy.restore_nest(nest, &before);
+        assert_eq!(now().0, operators);
     }
 
     #[test]

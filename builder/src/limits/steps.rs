@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use super::{
@@ -25,9 +26,21 @@ pub(super) struct Step {
     pub(super) group: String,
     /// How often it was looked at since its group was there.
     pub(super) looks: u8,
+    /// When it was found to be over.
+    pub(super) ended: Option<Instant>,
 }
 
 impl Step {
+    /// One that was not looked at yet.
+    pub(super) const fn new(id: String, group: String) -> Self {
+        Self {
+            id,
+            group,
+            looks: 0,
+            ended: None,
+        }
+    }
+
     /// The group around the groups of all steps, if BuildKit has one of its own.
     pub(super) fn nest(&self) -> Option<&str> {
         let (nest, _) = self.group.rsplit_once('/')?;
@@ -75,9 +88,14 @@ impl Engine {
         ids.filter(|id| known.iter().all(|step| step.id != *id))
             .filter_map(|id| {
                 let group = self.group_of(&id)?;
-                Some(Step { id, group, looks: 0 })
+                Some(Step::new(id, group))
             })
             .collect()
+    }
+
+    /// Whether BuildKit has cleared a step away.
+    pub(super) fn is_cleared(&self, step: &Step) -> bool {
+        !self.executor.join(&step.id).exists()
     }
 
     /// The group of a step; none while its configuration is not written yet, and for whatever is no step.
@@ -136,11 +154,7 @@ mod tests {
     #[test]
     fn the_nest_of_all_steps_is_only_known_where_buildkit_has_one() {
         let nest = |group: &str| {
-            let step = Step {
-                id: "abc".to_owned(),
-                group: group.to_owned(),
-                looks: 0,
-            };
+            let step = Step::new("abc".to_owned(), group.to_owned());
             step.nest().map(str::to_owned)
         };
         assert_eq!(nest("/docker/buildkit/abc").as_deref(), Some("/docker/buildkit"));

@@ -39,6 +39,9 @@ async fn a_cancelled_build_stops_its_processes() {
     };
     let (result, ()) = tokio::join!(story.run_with(events), cancel);
     assert!(matches!(result, Err(BuildError::Cancelled)), "{result:?}");
+    if story.builder.limits().await.is_ok() {
+        assert!(!runs(&seconds), "the slot was free while the step still ran");
+    }
     wait_until("the end of the step", || !runs(&seconds)).await;
     drain.await.unwrap();
 }

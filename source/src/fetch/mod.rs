@@ -85,8 +85,7 @@ impl Repositories {
         destination: &str,
     ) -> Result<CommitSha, FetchError> {
         self.ensure(request.app).await?;
-        let turn = self.turn(request.app);
-        let _turn = turn.lock().await;
+        let turn = self.turn(request.app).await;
         if let Some(Attempt::Object(commit)) = attempts.first()
             && self.is_kept(request.app, commit).await?
         {
@@ -94,7 +93,7 @@ impl Repositories {
         }
         let deadline = Instant::now() + self.config.fetch.timeout;
         let endpoint = self.config.fetch.locate(&request.url).await?;
-        let remote = Remote::new(self, request, endpoint)?;
+        let remote = Remote::new(self, request, endpoint, turn)?;
         for attempt in attempts {
             if remote.fetch(attempt, destination, deadline).await?
                 && let Some(commit) = self.fetched(request.app, attempt, destination).await?

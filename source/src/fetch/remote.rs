@@ -13,7 +13,11 @@ use super::{
     ssh,
     transfer::{Ended, Transfer},
 };
-use crate::{address::Endpoint, git::SourceError, repositories::Repositories};
+use crate::{
+    address::Endpoint,
+    git::{SourceError, Turn},
+    repositories::Repositories,
+};
 
 /// Settings of a fetch. No redirect is followed, because its target was not checked; a server that dawdles is given up.
 /// Packs are kept as they come, so that the size of what arrives can be watched.
@@ -37,6 +41,7 @@ pub(super) struct Remote<'a> {
     endpoint: Endpoint,
     progress: &'a Progress,
     ssh: Option<TempDir>,
+    turn: Turn,
 }
 
 impl<'a> Remote<'a> {
@@ -44,6 +49,7 @@ impl<'a> Remote<'a> {
         repositories: &'a Repositories,
         request: &'a FetchRequest,
         endpoint: Endpoint,
+        turn: Turn,
     ) -> Result<Self, SourceError> {
         let root = &repositories.config.root;
         repositories.prepare_root()?;
@@ -63,6 +69,7 @@ impl<'a> Remote<'a> {
             endpoint,
             progress: &request.progress,
             ssh,
+            turn,
         })
     }
 
@@ -79,6 +86,7 @@ impl<'a> Remote<'a> {
             max_bytes: policy.max_bytes,
             deadline,
             progress: self.progress,
+            turn: &self.turn,
         };
         match transfer.run(self.command(attempt, destination)).await? {
             Ended::Well => Ok(true),

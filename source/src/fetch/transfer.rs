@@ -4,18 +4,15 @@ use std::{collections::VecDeque, io, path::Path, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
-    time::{Instant, interval, sleep_until, timeout},
+    process::Command,
+    time::{Instant, interval, sleep_until},
 };
 
 use super::{Progress, complaint::is_progress};
-use crate::git::{self, SourceError, printable};
+use crate::git::{Running, SourceError, Turn, printable};
 
 /// How often the size of what has arrived is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
-
-/// How long git may take to clean up when it is asked to end.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Lines that are kept to find out what went wrong.
 const KEPT_LINES: usize = 30;
@@ -26,6 +23,7 @@ pub(super) struct Transfer<'a> {
     pub(super) max_bytes: u64,
     pub(super) deadline: Instant,
     pub(super) progress: &'a Progress,
+    pub(super) turn: &'a Turn,
 }
 
 /// How it ended.
@@ -38,25 +36,12 @@ pub(super) enum Ended {
     Late,
 }
 
-/// Asks git to end when the fetch is given up, as when a deployment is cancelled.
-struct Fetching(Child);
-
-impl Drop for Fetching {
-    fn drop(&mut self) {
-        git::terminate(&self.0);
-    }
-}
-
 impl Transfer<'_> {
-    pub(super) async fn run(&self, mut command: Command) -> Result<Ended, SourceError> {
+    pub(super) async fn run(&self, command: Command) -> Result<Ended, SourceError> {
         clear_leftovers(self.repository).map_err(SourceError::io("clean the repository"))?;
         let before = packed_bytes(self.repository);
-        let mut child = command
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .map_err(SourceError::io("start git"))?;
-        let stderr = child.stderr.take();
-        let mut fetching = Fetching(child);
+        let mut git = Running::start(command, self.turn.clone())?;
+        let stderr = git.stderr.take();
         let mut watch = interval(WATCH_EVERY);
         let ended = {
             let lines = self.listen(stderr);
@@ -73,7 +58,7 @@ impl Transfer<'_> {
                 }
             }
         };
-        let well = self.finish(&mut fetching.0, &ended).await?;
+        let well = self.finish(git, &ended).await?;
         let too_large = packed_bytes(self.repository).saturating_sub(before) > self.max_bytes;
         Ok(match ended {
             Ended::Badly(_) if well && too_large => Ended::TooLarge,
@@ -83,14 +68,11 @@ impl Transfer<'_> {
     }
 
     /// Waits for git, or ends it if a limit was hit. Whether it ended well.
-    async fn finish(&self, child: &mut Child, ended: &Ended) -> Result<bool, SourceError> {
-        if !matches!(ended, Ended::Badly(_)) {
-            git::terminate(child);
-            if timeout(GRACE, child.wait()).await.is_err() {
-                git::kill(child);
-            }
-        }
-        let status = child.wait().await.map_err(SourceError::io("wait for git"))?;
+    async fn finish(&self, git: Running, ended: &Ended) -> Result<bool, SourceError> {
+        let status = match ended {
+            Ended::Badly(_) => git.wait().await?,
+            _ => git.end().await?,
+        };
         if !status.success() {
             clear_leftovers(self.repository).map_err(SourceError::io("clean the repository"))?;
         }

@@ -8,6 +8,7 @@ mod submodules;
 use std::{
     io::{self, Write},
     path::PathBuf,
+    time::Duration,
 };
 
 use git2::{Oid, Repository};
@@ -103,6 +104,9 @@ pub enum TreeError {
         #[source]
         source: FetchError,
     },
+    /// Fetching the submodules took longer than is allowed for all of them.
+    #[error("the submodules could not all be fetched within {} minutes", .0.as_secs() / 60)]
+    SubmodulesLate(Duration),
     /// A fault of ours, or a broken repository.
     #[error("the revision cannot be read")]
     Internal(#[from] SourceError),
@@ -134,6 +138,11 @@ impl TreeError {
             Self::Submodule { .. } => (
                 FailureCode::RepositoryUnavailable,
                 "correct .gitmodules, or turn submodules off for the app".to_owned(),
+            ),
+            Self::SubmodulesLate(_) => (
+                FailureCode::RepositoryUnavailable,
+                "check that the servers of the submodules are fast enough, have fewer submodules, or turn them off for the app"
+                    .to_owned(),
             ),
             Self::SubmoduleFetch { source, .. } => {
                 let inner = source.to_failure();

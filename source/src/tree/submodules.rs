@@ -2,7 +2,7 @@
 //!
 //! What `.gitmodules` says is hostile input. Git parses it; an address passes only as a [`RepoUrl`]; names play no part.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use windlass_domain::{AppId, CommitSha, RepoUrl};
 
@@ -22,6 +22,9 @@ const MAX_DEPTH: usize = 5;
 /// All submodules of a revision together.
 const MAX_SUBMODULES: usize = 50;
 
+/// How long fetching them may take together. Each alone has the time of a fetch, but nobody waits for fifty of those.
+const FETCHED_WITHIN: Duration = Duration::from_secs(15 * 60);
+
 /// A commit whose links are to be filled.
 struct Parent {
     commit: CommitSha,
@@ -36,6 +39,18 @@ struct Parent {
 impl Repositories {
     /// Replaces the links of a listing by the files that they stand for.
     pub(super) async fn graft_submodules(
+        &self,
+        app: AppId,
+        commit: &CommitSha,
+        access: &SubmoduleAccess,
+        listing: Listing,
+    ) -> Result<Listing, TreeError> {
+        let grafted = self.graft_all(app, commit, access, listing);
+        let late = |_| TreeError::SubmodulesLate(FETCHED_WITHIN);
+        tokio::time::timeout(FETCHED_WITHIN, grafted).await.map_err(late)?
+    }
+
+    async fn graft_all(
         &self,
         app: AppId,
         commit: &CommitSha,

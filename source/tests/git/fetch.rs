@@ -234,6 +234,31 @@ async fn a_server_that_is_down_or_silent_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_is_given_up_ends_also_a_git_that_does_not_heed_it() {
+    let folder = TempDir::new().unwrap();
+    let (git, asked) = (folder.path().join("git"), folder.path().join("asked"));
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in\n*' fetch '*) trap '' TERM; : >{}; while :; do sleep 1; done;;\nesac\n\
+         exec /usr/bin/git \"$@\"\n",
+        asked.display()
+    );
+    std::fs::write(&git, script).unwrap();
+    std::fs::set_permissions(&git, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut side = Side::local();
+    let mut config = config(side.folder.path());
+    config.git.clone_from(&git);
+    side.repositories = Repositories::new(config);
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a.git", server.local_addr().unwrap());
+    tokio::select! {
+        ended = side.fetch(&url, "main", None) => panic!("{ended:?}"),
+        () = crate::support::wait_until("git was asked", || asked.exists()) => {}
+    }
+    let git = git.display().to_string();
+    crate::support::wait_until("git has ended", || !crate::support::runs(&git)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repository_over_the_limit_is_refused_and_leaves_nothing() {
     let served = serve_with(|_| {}).await;
     let work = served.work().await;

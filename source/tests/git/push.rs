@@ -1,6 +1,11 @@
 //! Pushes and clones over smart HTTP with the real git client and a real proc-receive hook.
 
-use std::{process::Stdio, sync::atomic::Ordering};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 
 use crate::support::{Work, runs, serve, serve_with, wait_until};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -260,10 +265,64 @@ async fn our_own_refs_are_neither_seen_nor_touched_by_clients() {
 
     let kept = served.bare().join(format!("refs/windlass/deployments/{deployment}"));
     assert!(kept.exists());
+    assert_eq!(served.repositories.kept(served.app).await.unwrap(), [deployment]);
     for _ in 0..2 {
         served.repositories.forget(served.app, deployment).await.unwrap();
     }
     assert!(!kept.exists());
+    assert!(served.repositories.kept(served.app).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_drops_what_is_forgotten_and_old_and_nothing_else() {
+    let served = serve().await;
+    let work = served.work().await;
+    let (repositories, bare) = (&served.repositories, served.bare());
+    let mut commits = Vec::new();
+    for name in ["kept", "forgotten", "fresh"] {
+        work.git(&["checkout", "-q", "--orphan", name]).await;
+        work.write("hello", name);
+        commits.push(work.commit(name).await);
+        work.git(&["push", "-q", "--force", bare.to_str().unwrap(), "HEAD:refs/heads/tmp"])
+            .await;
+        let deployment = DeploymentId::generate();
+        repositories
+            .keep(served.app, deployment, commits.last().unwrap())
+            .await
+            .unwrap();
+        if name == "forgotten" {
+            age(&bare.join("objects"));
+        }
+        if name != "kept" {
+            repositories.forget(served.app, deployment).await.unwrap();
+        }
+    }
+    work.git(&["push", "-q", bare.to_str().unwrap(), ":refs/heads/tmp"])
+        .await;
+
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert!(repositories.needs_maintenance(served.app, day).await.unwrap());
+    repositories.maintain(served.app).await.unwrap();
+    assert!(!repositories.needs_maintenance(served.app, day).await.unwrap());
+    let mut left = Vec::new();
+    for commit in &commits {
+        left.push(repositories.describe(served.app, commit).await.unwrap().is_some());
+    }
+    assert_eq!(left, [true, false, true]);
+}
+
+/// Makes all that is there now a month old.
+fn age(folder: &Path) {
+    let then = SystemTime::now() - Duration::from_secs(30 * 24 * 60 * 60);
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            age(&path);
+        } else {
+            let file = std::fs::File::open(&path).unwrap();
+            file.set_modified(then).unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

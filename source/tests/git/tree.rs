@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::support::{Served, Work, serve};
+use crate::support::{Served, Work, serve, serve_with};
 use windlass_domain::{CommitSha, EntryKind, ExtraFile, FailureCode, SourceTree};
 use windlass_source::{CommitTree, SubmoduleAccess, TreeError, TreeOptions};
 
@@ -371,6 +371,24 @@ async fn a_submodule_with_a_forbidden_address_is_a_result() {
         );
         assert_ne!(error.to_failure().code, FailureCode::Internal, "{url}");
     }
+}
+
+/// The clock goes on by itself whenever nothing but time is waited for.
+#[tokio::test(start_paused = true)]
+async fn submodules_that_take_too_long_together_are_a_result() {
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let served = serve_with(|config| config.fetch.timeout = day).await;
+    // Connections come in, and are never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/lib.git", silent.local_addr().unwrap());
+    let (_work, commit) = with_submodules(&served, &url).await;
+    let error = served
+        .repositories
+        .tree(served.app, &commit, access(&served))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, TreeError::SubmodulesLate(_)), "{error:?}");
+    assert_eq!(error.to_failure().code, FailureCode::RepositoryUnavailable);
 }
 
 #[tokio::test(flavor = "multi_thread")]
