@@ -161,6 +161,7 @@ async fn while_the_database_does_not_answer_the_router_serves_its_last_table_and
     assert!(ask_and_wait(address).await.ends_with("app"));
 
     kill_process(Pid::from_raw(first.pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+    until_it_is_gone(first.pid).await;
     assert!(ask_and_wait(address).await.ends_with("app"), "another router serves");
     assert!(engine.terminate() < Duration::from_secs(10));
     end_router(temp.path()).await;

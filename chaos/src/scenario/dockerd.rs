@@ -128,6 +128,9 @@ async fn trial(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally,
     tally.tried(&name, sprung.is_some());
 }
 
+/// How long the engine is there before Docker is.
+const AHEAD: Duration = Duration::from_secs(2);
+
 /// What goes on while Docker is restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meanwhile {
@@ -153,9 +156,15 @@ async fn restarted(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Ta
     tokio::task::block_in_place(|| docker.end());
     if meanwhile == Meanwhile::TheEngineRestarts {
         stage.engine.kill9();
-        stage.engine.restart().await;
+        // It is not ready before Docker is, and has to be there before.
+        let later = async {
+            tokio::time::sleep(AHEAD).await;
+            start_again(docker, tally, &name).await;
+        };
+        tokio::join!(stage.engine.restart(), later);
+    } else {
+        start_again(docker, tally, &name).await;
     }
-    start_again(docker, tally, &name).await;
     all_serve(stage, tally, &name).await;
     heal(stage, tally, &name, fault).await;
     tally.tried(&name, true);
