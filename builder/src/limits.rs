@@ -54,7 +54,7 @@ pub(crate) struct Memory {
     pub(crate) limit_bytes: Option<u64>,
     /// The name of the process that the kernel killed for want of memory, and of whose memory.
     pub(crate) killed: Option<(String, Shortage)>,
-    /// Whether the kernel was heard all the time: it killed nothing else.
+    /// Whether the kernel was heard all the time, and told of no kill that may be of this build.
     pub(crate) heard: bool,
 }
 
@@ -161,12 +161,16 @@ impl Limiter {
     /// Limits the group around a new step. It may have been limited before, but the Docker Engine may have made it anew.
     fn limit_nest(&self, hierarchy: &Hierarchy, nest: &str) {
         let mut under_way = self.under_way();
+        // A last look may come after the last build: the group is others' again.
+        if under_way.builds == 0 {
+            return;
+        }
         let before = under_way.nests.entry(nest.to_owned());
         let before = before.or_insert_with(|| hierarchy.before(nest));
         hierarchy.limit_nest(nest, before, &self.limits);
     }
 
-    fn limit(&self, hierarchy: &Hierarchy, step: &Step) {
+    fn limit(&self, hierarchy: &Hierarchy, step: &mut Step) {
         if let Some(nest) = step.nest().filter(|_| step.looks == 0) {
             self.limit_nest(hierarchy, nest);
         }
@@ -178,6 +182,7 @@ impl Limiter {
                     "a build step had more memory than it may have at once; killed"
                 );
                 hierarchy.kill(&step.group);
+                step.killed = true;
             }
             Err(error) if !hierarchy.is_there(&step.group) => {
                 tracing::debug!(step = step.id, %error, "a build step ended before it was limited");
@@ -223,10 +228,14 @@ impl Watch {
         for step in steps.iter_mut().filter(|step| step.ended.is_none()) {
             step.ended = (!self.hierarchy.has_processes(&step.group)).then_some(now);
         }
+        // Whose kill it was may be unclear, and when; that there was one is not.
+        let may_be_ours = steps
+            .iter()
+            .any(|step| step.killed || kills.iter().any(|kill| kill.step == step.id));
         Memory {
             limit_bytes: Some(self.limiter.memory_bytes()),
+            heard: !may_be_ours && self.kernel_log.as_ref().is_some_and(KernelLog::is_whole),
             killed: blamed(kills, &steps, now).map(|kill| (kill.process, kill.shortage)),
-            heard: self.kernel_log.as_ref().is_some_and(KernelLog::is_whole),
         }
     }
 

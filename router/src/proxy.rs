@@ -116,8 +116,10 @@ async fn send(
     {
         return Err(Refusal::TooLarge);
     }
-    let upgrade =
-        message::wanted_upgrade(&parts).and_then(|protocol| Some((protocol, parts.extensions.remove::<OnUpgrade>()?)));
+    // A tunnel knows no limits of time. With a body there would be none for the body either, and no protocol in use needs both.
+    let upgrade = message::wanted_upgrade(&parts)
+        .filter(|_| progress.is_none())
+        .and_then(|protocol| Some((protocol, parts.extensions.remove::<OnUpgrade>()?)));
     rewrite(client, order, &mut parts)?;
     if let Some((protocol, _)) = &upgrade {
         parts

@@ -24,6 +24,7 @@ use windlass_domain::{AppId, BranchName, CommitSha, DeploymentId, GitRef};
 
 use crate::{
     address::FetchPolicy,
+    fetch::clear_leftovers,
     git::{Git, Running, SourceError, Turn, blocking, printable},
 };
 
@@ -203,6 +204,8 @@ impl Repositories {
     /// only when the new ones are there: whoever reads meanwhile finds every object in one or the other.
     pub async fn maintain(&self, app: AppId) -> Result<(), SourceError> {
         let turn = self.turn(app).await;
+        // An earlier one may have been ended in the middle.
+        clear_leftovers(&self.dir(app)).map_err(SourceError::io("clean the repository"))?;
         let mut command = self.git.in_repository(&self.dir(app));
         for setting in FRUGAL {
             command.args(["-c", setting]);

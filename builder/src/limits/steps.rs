@@ -28,6 +28,8 @@ pub(super) struct Step {
     pub(super) looks: u8,
     /// When it was found to be over.
     pub(super) ended: Option<Instant>,
+    /// Whether it had more memory than it may have before it could be limited, and was killed for that: the kernel tells nothing of it.
+    pub(super) killed: bool,
 }
 
 impl Step {
@@ -38,6 +40,7 @@ impl Step {
             group,
             looks: 0,
             ended: None,
+            killed: false,
         }
     }
 

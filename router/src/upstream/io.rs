@@ -76,7 +76,13 @@ impl AsyncRead for UpstreamIo {
             self.probe.store(false, Relaxed);
             self.look()?;
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        // One that answers while it does not read is at work: it may stream, and read on when it has got rid of something.
+        if buf.filled().len() > before {
+            self.wait.moved();
+        }
+        read
     }
 }
 

@@ -207,6 +207,20 @@ async fn an_upgrade_to_h2c_is_not_passed_on() {
     router.stop().await;
 }
 
+#[tokio::test]
+async fn an_upgrade_with_a_body_is_a_request_like_any_other() {
+    let router = Router::start().await;
+    let app = upgrading_app().await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let request = "POST / HTTP/1.1\r\nhost: shop.test\r\nconnection: close, Upgrade\r\nupgrade: websocket\r\ncontent-length: 1\r\n\r\nx";
+    let answer = router.raw(request).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("no upgrade was asked for"),
+        "{answer}"
+    );
+    router.stop().await;
+}
+
 /// Answers as soon as it has the head of a request, then reads the chunked body of a POST and tells how long all was.
 async fn hasty_app(told: mpsc::Sender<usize>) -> App {
     App::raw(move |mut stream| {

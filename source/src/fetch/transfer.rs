@@ -149,7 +149,7 @@ fn packed_bytes(repository: &Path) -> u64 {
 
 /// Removes what a fetch that was killed left behind: half a pack, and the lock on the shallow boundary, which would stop every
 /// later fetch. The caller holds the repository's turn, so no fetch is at work; a push keeps its packs elsewhere.
-fn clear_leftovers(repository: &Path) -> io::Result<()> {
+pub(crate) fn clear_leftovers(repository: &Path) -> io::Result<()> {
     remove_if_there(&repository.join("shallow.lock"))?;
     let Ok(entries) = std::fs::read_dir(repository.join("objects/pack")) else {
         return Ok(());

@@ -302,7 +302,10 @@ async fn maintenance_drops_what_is_forgotten_and_old_and_nothing_else() {
 
     let day = Duration::from_secs(24 * 60 * 60);
     assert!(repositories.needs_maintenance(served.app, day).await.unwrap());
+    let half_a_pack = bare.join("objects/pack/tmp_pack_x");
+    std::fs::write(&half_a_pack, "").unwrap();
     repositories.maintain(served.app).await.unwrap();
+    assert!(!half_a_pack.exists());
     assert!(!repositories.needs_maintenance(served.app, day).await.unwrap());
     let mut left = Vec::new();
     for commit in &commits {
