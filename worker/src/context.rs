@@ -204,6 +204,8 @@ async fn watch_runtime(shared: Arc<Shared>) {
             Ok(events) => {
                 shared.outage.answers(asked, Utc::now());
                 shared.converger.wake_all();
+                // Nothing was claimed while it was away.
+                shared.work_waits.notify_one();
                 until_lost(&shared, events).await
             }
             Err(error) => Err(error),
