@@ -149,10 +149,11 @@ async fn while_the_database_does_not_answer_the_router_serves_its_last_table_and
         serde_json::to_vec(&table).unwrap(),
     )
     .unwrap();
-    let (http, nobody) = (
-        free_address(),
-        format!("postgres://windlass@{}/windlass", free_address()),
-    );
+    // Bound and not listening: nobody else gets the port meanwhile, and nobody answers there.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = format!("postgres://windlass@{}/windlass", taken.local_addr().unwrap());
+    let http = free_address();
     let environment = [("DATABASE_URL", nobody.as_str())];
     let mut engine = Engine::start_with("api,worker,router", temp.path(), &http, &environment);
     let first = answer(temp.path(), &mut engine, |status| status.generation == 7).await;
