@@ -149,10 +149,8 @@ async fn while_the_database_does_not_answer_the_router_serves_its_last_table_and
         serde_json::to_vec(&table).unwrap(),
     )
     .unwrap();
-    // Bound and not listening: nobody else gets the port meanwhile, and nobody answers there.
-    let taken = tokio::net::TcpSocket::new_v4().unwrap();
-    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let nobody = format!("postgres://windlass@{}/windlass", taken.local_addr().unwrap());
+    let database = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("postgres://windlass@{}/windlass", database.local_addr().unwrap());
     let http = free_address();
     let environment = [("DATABASE_URL", nobody.as_str())];
     let mut engine = Engine::start_with("api,worker,router", temp.path(), &http, &environment);
@@ -161,6 +159,8 @@ async fn while_the_database_does_not_answer_the_router_serves_its_last_table_and
     let address = http.parse().unwrap();
     assert!(ask_and_wait(address).await.ends_with("app"));
 
+    // By the time that the engine asks for the database, it looks after the router.
+    let _asked = database.accept().await.unwrap();
     kill_process(Pid::from_raw(first.pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
     until_it_is_gone(first.pid).await;
     assert!(ask_and_wait(address).await.ends_with("app"), "another router serves");
