@@ -17,6 +17,7 @@ mod readiness;
 mod roles;
 mod router_process;
 mod run;
+mod setup_token;
 mod shutdown;
 mod socket;
 mod stop;
@@ -177,7 +178,7 @@ fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Doctor { json }) => doctor::run(&load(file)?.config, json),
-        Some(Command::SetupToken) => run::setup_token(&load(file)?.config),
+        Some(Command::SetupToken) => setup_token::renew(&load(file)?.config),
         Some(Command::Stop { all }) => stop::run(&load(file)?.config, all),
         Some(Command::Router {
             action: RouterAction::Restart,

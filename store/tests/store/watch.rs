@@ -6,7 +6,7 @@ use windlass_domain::{
     DeploymentKind, DeploymentStatus, InstanceId, InstanceState, ProcessType, ReleaseVersion, Secret,
 };
 use windlass_store::{
-    AppRow, CondemnedRelease, InstanceEnd, NewInstance, Outcome, ReleaseRow, Trigger, WatchedRelease,
+    AppRow, CondemnedRelease, DeploymentRow, InstanceEnd, NewInstance, Outcome, ReleaseRow, Trigger, WatchedRelease,
 };
 
 use crate::support::{Db, with_db};
@@ -33,6 +33,17 @@ async fn judge(db: &Db, release: &WatchedRelease) -> bool {
         asked |= db.store.roll_back_condemned(&condemned).await.unwrap().is_some();
     }
     asked
+}
+
+/// A bad v2 of `shop` is live and judged, and a push that may be its cure waits.
+async fn condemned_with_a_cure(db: &Db) -> (WatchedRelease, DeploymentRow) {
+    let app = db.app("shop").await;
+    db.deployed(&app).await;
+    db.deployed(&app).await;
+    let bad = watched(db).await.remove(0);
+    let cure = db.push(&app).await;
+    assert!(condemn(db, &bad).await);
+    (bad, cure)
 }
 
 /// The live release gets through its watch window.
@@ -185,12 +196,7 @@ async fn a_release_is_rolled_back_once_however_many_ask() {
 #[tokio::test]
 async fn a_bad_release_is_left_to_an_open_deployment_and_rolled_back_if_that_is_no_cure() {
     with_db(|db| async move {
-        let app = db.app("shop").await;
-        db.deployed(&app).await;
-        db.deployed(&app).await;
-        let bad = watched(&db).await.remove(0);
-        let cure = db.push(&app).await;
-        assert!(condemn(&db, &bad).await);
+        let (bad, cure) = condemned_with_a_cure(&db).await;
         assert!(!condemn(&db, &bad).await, "it is judged once");
         assert_eq!(condemned(&db).await, [], "the cure waits");
         let claim = db.claim().await.unwrap();
@@ -214,12 +220,7 @@ async fn a_bad_release_is_left_to_an_open_deployment_and_rolled_back_if_that_is_
 #[tokio::test]
 async fn a_bad_release_that_was_replaced_is_neither_rolled_back_nor_gone_back_to() {
     with_db(|db| async move {
-        let app = db.app("shop").await;
-        db.deployed(&app).await;
-        db.deployed(&app).await;
-        let bad = watched(&db).await.remove(0);
-        let cure = db.push(&app).await;
-        assert!(condemn(&db, &bad).await);
+        let (bad, cure) = condemned_with_a_cure(&db).await;
         let claim = db.claim().await.unwrap();
         assert_eq!(claim.deployment.id, cure.id);
         let release = db.build(&claim).await;
