@@ -6,7 +6,8 @@ use chrono::{DateTime, Duration, Utc};
 use windlass_domain::{InstanceId, InstanceState, ProcessType, ReleaseId, Strategy};
 
 use crate::{
-    Container, Crash, Instance, Observed, backoff,
+    Container, Crash, Instance, Observed,
+    backoff::{self, Pause},
     retire::{finish_draining, let_go, retire_unwanted_releases},
     takeover,
 };
@@ -262,16 +263,10 @@ fn start_missing(
     observed: &Observed,
     now: DateTime<Utc>,
 ) {
-    let present = of_process(observed, release, process)
-        .filter(|i| counts(i, want))
-        .count();
-    let missing = (want.quantity as usize).saturating_sub(present);
-    if missing == 0 {
-        return;
-    }
-    if let Some(at) = backed_off(observed, release, (process, want), now) {
-        plan.look_again(at);
-        return;
+    let mut missing = missing(observed, release, (process, want));
+    if let Some(pause) = backed_off(observed, release, (process, want), now) {
+        plan.look_again(pause.until);
+        missing = missing.saturating_sub(pause.places);
     }
     let taken: Vec<u32> = of_process(observed, release, process).map(|i| i.n).collect();
     let free = (1..).filter(|n| !taken.contains(n)).take(missing);
@@ -283,14 +278,21 @@ fn start_missing(
     }));
 }
 
-/// When a process type may be started again, if its crashes hold it up. One that is about to be replaced for what it did itself is a
-/// crash already. A restart that was asked for forgets those before it.
+fn missing(observed: &Observed, release: ReleaseId, (process, want): (&ProcessType, WantedProcess)) -> usize {
+    let present = of_process(observed, release, process)
+        .filter(|i| counts(i, want))
+        .count();
+    (want.quantity as usize).saturating_sub(present)
+}
+
+/// What of a process type may not be started yet, if its crashes hold it up. One that is about to be replaced for what it did itself is
+/// a crash already. A restart that was asked for forgets those before it.
 pub(crate) fn backed_off(
     observed: &Observed,
     release: ReleaseId,
     (process, want): (&ProcessType, WantedProcess),
     now: DateTime<Utc>,
-) -> Option<DateTime<Utc>> {
+) -> Option<Pause> {
     let of_it = |crash: &&Crash| crash.release == release && crash.process == *process;
     let ending = of_process(observed, release, process).filter(|i| fault(i, want.ready_within, now).is_some());
     let recorded = observed.crashes.iter().filter(of_it).cloned();
@@ -298,7 +300,12 @@ pub(crate) fn backed_off(
         .chain(ending.map(|i| i.crash(now)))
         .filter(|crash| crash.restart_seq == want.restart_seq)
         .collect();
-    backoff::not_before(&crashes, want.quantity, now)
+    backoff::pause(
+        &crashes,
+        want.quantity,
+        missing(observed, release, (process, want)),
+        now,
+    )
 }
 
 #[cfg(test)]

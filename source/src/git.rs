@@ -129,13 +129,10 @@ impl Git {
         command
     }
 
-    /// Runs to the end; what git printed, or its complaint.
+    /// Runs to the end; what git printed, or its complaint. It gets to its end also when nobody waits for it any more: it is short, and
+    /// a git that is ended in the middle may leave a lock file behind, for which the next one is refused.
     pub(crate) async fn run(&self, mut command: Command, action: &'static str) -> Result<Vec<u8>, SourceError> {
-        let output = command
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(SourceError::io(action))?;
+        let output = command.output().await.map_err(SourceError::io(action))?;
         judge(output.status, &output.stderr, action).map(|()| output.stdout)
     }
 }

@@ -24,12 +24,15 @@ use windlass_domain::{AppId, BranchName, CommitSha, DeploymentId, GitRef};
 
 use crate::{
     address::FetchPolicy,
-    fetch::clear_leftovers,
+    fetch::{clear_leftovers, remove_if_there},
     git::{Git, Running, SourceError, Turn, blocking, printable},
 };
 
 /// Leftovers in `tmp` of processes that were killed are older than any live use.
 const LEFTOVER_AGE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// No git holds a lock on a ref, or on all of them, for nearly as long.
+const LOCK_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Where deployments' revisions are kept; their ids follow.
 const DEPLOYMENTS: &str = "refs/windlass/deployments/";
@@ -216,6 +219,17 @@ impl Repositories {
         Running::start(command, turn)?.succeed("pack the repository").await
     }
 
+    /// Removes the locks that a killed git left behind in the app's repository, as a power cut or the kernel may kill it: with one on a
+    /// ref nobody can ever move it, and with one on all packed refs nothing can be forgotten or packed.
+    pub async fn clear_locks(&self, app: AppId) -> Result<(), SourceError> {
+        let dir = self.dir(app);
+        blocking(move || {
+            let cleared = clear_locks_in(&dir).and_then(|()| clear_locks_below(&dir.join("refs")));
+            cleared.map_err(SourceError::io("clear the repository's locks"))
+        })
+        .await
+    }
+
     /// Whether [`Repositories::maintain`] was not done for so long, and finds something to pack or to drop.
     pub async fn needs_maintenance(&self, app: AppId, rest: Duration) -> Result<bool, SourceError> {
         let dir = self.dir(app);
@@ -312,13 +326,9 @@ fn link_hook(link: &Path, program: &Path, tmp: &Path) -> io::Result<()> {
 }
 
 fn apps_in(root: &Path) -> io::Result<Vec<AppId>> {
-    let entries = match std::fs::read_dir(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
     let mut apps = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name();
+    for entry in entries(root)? {
+        let name = entry.file_name();
         let app = name.to_str().and_then(|name| name.strip_suffix(".git"));
         apps.extend(app.and_then(|app| app.parse::<AppId>().ok()));
     }
@@ -327,17 +337,43 @@ fn apps_in(root: &Path) -> io::Result<Vec<AppId>> {
 }
 
 fn sweep_leftovers(tmp: &Path) -> io::Result<()> {
-    let entries = match std::fs::read_dir(tmp) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        let path = entry?.path();
+    for entry in entries(tmp)? {
+        let path = entry.path();
         if age_of(&path).is_some_and(|age| age > LEFTOVER_AGE) {
             std::fs::remove_dir_all(path)?;
         }
     }
     Ok(())
+}
+
+fn clear_locks_below(dir: &Path) -> io::Result<()> {
+    for entry in entries(dir)? {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            clear_locks_below(&entry.path())?;
+        }
+    }
+    clear_locks_in(dir)
+}
+
+/// No ref and no other file of git ends in `.lock`.
+fn clear_locks_in(dir: &Path) -> io::Result<()> {
+    for entry in entries(dir)? {
+        let path = entry.path();
+        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+        if is_lock && age_of(&path).is_some_and(|age| age > LOCK_AGE) {
+            remove_if_there(&path)?;
+            tracing::warn!(path = %path.display(), "removed a lock that a killed git had left behind");
+        }
+    }
+    Ok(())
+}
+
+/// None in a folder that is not there (any more).
+fn entries(dir: &Path) -> io::Result<Vec<std::fs::DirEntry>> {
+    match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other?.collect(),
+    }
 }
 
 /// The time since a file was written, or something in a folder came or went; none if it is not there, or was written in the future.

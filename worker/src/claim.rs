@@ -7,7 +7,10 @@ use chrono::Utc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use windlass_store::{Claim, Wanted};
 
-use crate::{context::Shared, deploy};
+use crate::{
+    context::Shared,
+    deploy::{self, WAITS_FOR_DOCKER},
+};
 
 /// How often the queue is looked at when no notification comes.
 const POLL: Duration = Duration::from_secs(2);
@@ -21,11 +24,12 @@ struct Room {
 }
 
 impl Room {
-    /// Whoever wants a deployment ended is heard at any time. While Docker is away nothing else is begun: it would only fail.
+    /// Whoever wants a deployment ended is heard at any time. While Docker is away nothing else is begun: it would only fail, as what
+    /// has waited long enough for it shall.
     fn wanted(&self, docker_is_away: bool) -> Wanted {
         match (self.all.available_permits(), self.builds.available_permits()) {
             (0, _) => Wanted::Cancelled,
-            _ if docker_is_away => Wanted::Cancelled,
+            _ if docker_is_away => Wanted::Overdue(WAITS_FOR_DOCKER),
             (_, 0) => Wanted::Built,
             _ => Wanted::Any,
         }

@@ -20,6 +20,7 @@ use windlass_domain::{
 };
 use windlass_store::{Claim, Config, ImageRow, NewRelease, ReleaseRow, Trigger};
 
+pub(crate) use self::ending::WAITS_FOR_DOCKER;
 use self::{lease::Lease, log::DeployLog};
 use crate::context::Shared;
 
@@ -129,6 +130,8 @@ impl Deploy<'_> {
 
     /// Records the release that shall go live.
     async fn release(&self) -> Result<ReleaseRow, End> {
+        // Before Docker is asked for anything: it may be away, and that is no reason to go on.
+        self.check_cancelled()?;
         let store = &self.shared.store;
         let (image, processes, settings, description) = match &self.claim.deployment.kind {
             DeploymentKind::Push { .. } | DeploymentKind::Fetch { .. } => {

@@ -18,7 +18,7 @@ use windlass_domain::{AppId, CommitSha, GitRef, RepoUrl, Secret};
 pub use error::FetchError;
 pub(crate) use plan::Attempt;
 use remote::Remote;
-pub(crate) use transfer::clear_leftovers;
+pub(crate) use transfer::{clear_leftovers, remove_if_there};
 
 use crate::{
     git::{SourceError, blocking},

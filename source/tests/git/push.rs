@@ -8,7 +8,10 @@ use std::{
 };
 
 use crate::support::{Work, runs, serve, serve_with, wait_until};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    time::timeout,
+};
 use windlass_domain::{AppId, CommitSha, DeploymentId};
 use windlass_source::{GitRequest, GitService, SourceError};
 
@@ -312,6 +315,56 @@ async fn maintenance_drops_what_is_forgotten_and_old_and_nothing_else() {
         left.push(repositories.describe(served.app, commit).await.unwrap().is_some());
     }
     assert_eq!(left, [true, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_locks_of_a_git_that_was_killed_are_removed_and_those_of_one_at_work_are_not() {
+    let served = serve().await;
+    let work = served.work().await;
+    push(&work, &["fall-through"]).await;
+    let (repositories, bare) = (&served.repositories, served.bare());
+    let deployment = DeploymentId::generate();
+    let commit = work.head().await;
+    repositories.keep(served.app, deployment, &commit).await.unwrap();
+    let on_it = format!("refs/windlass/deployments/{deployment}.lock");
+    for lock in ["packed-refs.lock", &on_it] {
+        let lock = bare.join(lock);
+        std::fs::write(&lock, "").unwrap();
+        repositories.clear_locks(served.app).await.unwrap();
+        assert!(lock.exists(), "some git may be at work");
+        let refused = repositories.forget(served.app, deployment).await;
+        assert!(matches!(refused, Err(SourceError::Git { .. })), "{refused:?}");
+        let then = SystemTime::now() - Duration::from_secs(11 * 60);
+        std::fs::File::open(&lock).unwrap().set_modified(then).unwrap();
+        repositories.clear_locks(served.app).await.unwrap();
+        assert!(!lock.exists());
+    }
+    repositories.forget(served.app, deployment).await.unwrap();
+    assert!(repositories.kept(served.app).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_that_nobody_waits_for_any_more_leaves_no_lock_behind() {
+    let served = serve().await;
+    let work = served.work().await;
+    push(&work, &["fall-through"]).await;
+    let (repositories, app, commit) = (&served.repositories, served.app, work.head().await);
+    let kept: Vec<_> = (0..40).map(|_| DeploymentId::generate()).collect();
+    for deployment in &kept {
+        repositories.keep(app, *deployment, &commit).await.unwrap();
+    }
+    // Given up at ever later moments of its life.
+    for (deployment, patience) in kept.iter().zip(0_u64..) {
+        let _ = timeout(
+            Duration::from_micros(200 * patience),
+            repositories.forget(app, *deployment),
+        )
+        .await;
+    }
+    for deployment in kept {
+        repositories.forget(app, deployment).await.unwrap();
+    }
+    assert!(repositories.kept(app).await.unwrap().is_empty());
 }
 
 /// Makes all that is there now a month old.

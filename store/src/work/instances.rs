@@ -167,6 +167,14 @@ impl Store {
         Ok(app.is_some())
     }
 
+    /// An instance, in whatever state it is.
+    pub async fn instance(&self, instance: InstanceId) -> Result<Option<InstanceRow>, StoreError> {
+        let row = select_instances!("where i.id = $1", instance.uuid())
+            .fetch_optional(self.pool())
+            .await?;
+        row.map(InstanceRow::try_from).transpose()
+    }
+
     /// The live instances of all apps, for observing them and for collecting their logs.
     pub async fn live_instances(&self) -> Result<Vec<(InstanceRow, AppName)>, StoreError> {
         let rows = sqlx::query!(

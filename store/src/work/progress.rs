@@ -3,11 +3,12 @@
 
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
-use windlass_domain::{AppId, CommitSha, DeploymentId, DeploymentStatus, ReleaseId, Step};
+use windlass_domain::{AppId, CommitSha, DeploymentId, DeploymentStatus, LogSource, ReleaseId, Step};
 
 use super::types::Outcome;
 use crate::{
     Event, Store, StoreError,
+    deployment_log::append,
     events::notify,
     text::{storable, storable_failure},
 };
@@ -144,8 +145,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Ends a deployment, its steps and, unless it succeeded, its candidacy. The same end may be recorded twice. False: the
-    /// deployment is no longer ours, or ended otherwise.
+    /// Ends a deployment, its steps and, unless it succeeded, its candidacy. One whose release is live is recorded as succeeded. The
+    /// same end may be recorded twice. False: the deployment is no longer ours, or ended otherwise.
     pub async fn finish_deployment(
         &self,
         deployment: DeploymentId,
@@ -170,17 +171,20 @@ const fn status(outcome: &Outcome) -> DeploymentStatus {
     }
 }
 
-/// Ends a deployment that is held, and tells of it.
+/// Ends a deployment that is held, and tells of it. What is live has succeeded, whatever became of the worker that was to see it.
 pub(super) async fn conclude(
     connection: &mut PgConnection,
     app: AppId,
     deployment: DeploymentId,
     outcome: &Outcome,
 ) -> Result<(), sqlx::Error> {
-    end(connection, deployment, outcome).await?;
-    if *outcome != Outcome::Succeeded {
-        withdraw_candidate(connection, app, deployment).await?;
+    let is_live = *outcome != Outcome::Succeeded && !withdraw_candidate(connection, app, deployment).await?;
+    if is_live {
+        let line = "       Its release is live all the same".to_owned();
+        append(connection, deployment, &[(LogSource::Windlass, line)]).await?;
     }
+    let outcome = if is_live { &Outcome::Succeeded } else { outcome };
+    end(connection, deployment, outcome).await?;
     notify(connection, Event::Deployment { app, deployment }).await
 }
 
@@ -211,12 +215,12 @@ async fn end(connection: &mut PgConnection, deployment: DeploymentId, outcome: &
     Ok(())
 }
 
-/// A release whose deployment is over without success must not become live any more.
+/// A release whose deployment is over without success must not become live any more. False: it is.
 async fn withdraw_candidate(
     connection: &mut PgConnection,
     app: AppId,
     deployment: DeploymentId,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update app_states set candidate_release_id = null, candidate_failure = null
          where app_id = $1 and candidate_release_id = (select id from releases where deployment_id = $2)",
@@ -227,8 +231,18 @@ async fn withdraw_candidate(
     .await?;
     if done.rows_affected() == 1 {
         notify(connection, Event::App(app)).await?;
+        return Ok(true);
     }
-    Ok(())
+    // Only a candidate can go live, so that this stays true.
+    let is_live = sqlx::query_scalar!(
+        r#"select exists (select from app_states s join releases r on r.id = s.live_release_id
+                          where s.app_id = $1 and r.deployment_id = $2) as "is_live!""#,
+        app.uuid(),
+        deployment.uuid()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(!is_live)
 }
 
 /// Whether this very attempt ended the deployment in this very way before.

@@ -26,6 +26,23 @@ pub enum Wanted {
     Built,
     /// Only those that somebody wants to be ended.
     Cancelled,
+    /// Those, and the ones that have been under way for longer than this: they wait no more for what is missing.
+    Overdue(Duration),
+}
+
+impl Wanted {
+    /// Whether what has a slot, or needs none, is wanted.
+    pub(super) const fn goes_on(self) -> bool {
+        matches!(self, Self::Any | Self::Built)
+    }
+
+    /// Of those that nothing can be done for: from which age on they are wanted, in seconds.
+    pub(super) const fn overdue(self) -> Option<f64> {
+        match self {
+            Self::Overdue(age) => Some(age.as_secs_f64()),
+            _ => None,
+        }
+    }
 }
 
 /// When a deployment that was given up may be claimed again.

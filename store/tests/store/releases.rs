@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use windlass_domain::{DeploymentKind, Failure, FailureCode, ReleaseVersion, Secret};
+use windlass_domain::{DeploymentKind, DeploymentStatus, Failure, FailureCode, ReleaseVersion, Secret};
 use windlass_store::{Outcome, Page, RollbackError, TakenBack};
 
 use crate::support::with_db;
@@ -123,6 +123,41 @@ async fn only_the_candidate_can_be_promoted_and_only_once() {
             None,
             "another attempt has it"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deployment_whose_release_is_live_has_succeeded_whatever_its_worker_says() {
+    with_db(|db| async move {
+        let app = db.app("shop").await;
+        let failure = Failure::new(FailureCode::Internal, "a deployment panicked", "deploy again");
+        for (outcome, goes_live) in [
+            (Outcome::Failed(failure.clone()), true),
+            (Outcome::Cancelled, true),
+            (Outcome::Failed(failure), false),
+        ] {
+            db.push(&app).await;
+            let claim = db.claim().await.unwrap();
+            let release = db.build(&claim).await;
+            let (id, attempt) = (claim.deployment.id, claim.attempt);
+            assert!(db.store.set_candidate(id, attempt, release.id).await.unwrap());
+            let keeper = db.keep(app.id).await;
+            if goes_live {
+                assert!(db.store.promote(keeper, app.id, release.id).await.unwrap());
+            }
+            assert!(db.store.finish_deployment(id, attempt, outcome).await.unwrap());
+            let work = db.store.app_work(app.id).await.unwrap().unwrap();
+            assert_eq!(work.candidate, None);
+            assert_eq!(work.live.unwrap().id == release.id, goes_live);
+            let ended = db.store.deployment(db.team, app.id, id).await.unwrap().unwrap();
+            let expected = if goes_live {
+                DeploymentStatus::Succeeded
+            } else {
+                DeploymentStatus::Failed
+            };
+            assert_eq!((ended.status, ended.failure.is_none()), (expected, goes_live));
+        }
     })
     .await;
 }

@@ -170,20 +170,28 @@ async fn locate(shared: &Shared, row: &InstanceRow, seen: &Seen) -> anyhow::Resu
     Ok(())
 }
 
-/// Removes a container without a live row. The rows are read once more before: this worker may have stood still since it read them,
-/// and another one may have started that container.
+/// Stops and removes a container without a live row: the engine that was at it ended meanwhile, or somebody made it. The row is read
+/// once more before: this worker may have stood still since it read them all, and another one may have started that container.
 async fn remove_unknown(shared: &Arc<Shared>, work: &AppWork, seen: &Seen) -> anyhow::Result<()> {
     let ours = shared.store.lease_app(work.app.id, shared.id, super::APP_LEASE).await?;
-    let now = shared.store.app_work(work.app.id).await?;
-    let rows = now.as_ref().map_or(&[][..], |work| &work.instances);
-    if !ours || rows.iter().any(|row| row.id == seen.instance && row.state.is_live()) {
+    let row = shared.store.instance(seen.instance).await?;
+    if !ours || row.as_ref().is_some_and(|row| row.state.is_live()) {
         return Ok(());
     }
     tracing::warn!(app = %work.app.name, name = %seen.name, "removing a container that no live row knows");
     if let Some(stopping) = Stopping::begin(shared, (work.app.id, seen.instance)) {
-        stopping.remove(seen.container.clone(), None);
+        let container = seen.container.clone();
+        match row {
+            Some(row) if seen.state.is_running() => stopping.stop(row, Some(container), grace(work)),
+            row => stopping.remove(container, row.filter(|_| seen.state.exit().is_some())),
+        }
     }
     Ok(())
+}
+
+/// How long an instance that is asked to end may take.
+pub(super) fn grace(work: &AppWork) -> std::time::Duration {
+    std::time::Duration::from_secs(u64::from(work.app.settings.drain_seconds).max(1))
 }
 
 fn instance(row: &InstanceRow, container: Container, in_flight: Option<&HashMap<InstanceId, Traffic>>) -> Instance {

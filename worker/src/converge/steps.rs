@@ -13,7 +13,7 @@ use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow}
 use super::{
     container::instance_spec,
     health::{LAST_CHANCE, PROBE_SLICE, diagnosis, is_healthy},
-    look::Look,
+    look::{Look, grace},
     stopping::Stopping,
 };
 use crate::{context::Shared, network, routes::TakenOut};
@@ -285,7 +285,7 @@ impl Round<'_> {
         };
         if seen.is_some_and(|seen| seen.state.is_running()) {
             // It may still be at work on something: it gets the grace time that every instance gets.
-            stopping.stop(row.clone(), self.container(row), self.grace());
+            stopping.stop(row.clone(), self.container(row), grace(self.work));
         } else if let Some(container) = self.container(row) {
             stopping.remove(container, exit.map(|_| row.clone()));
         }
@@ -322,13 +322,9 @@ impl Round<'_> {
             return Ok(());
         }
         if let Some(stopping) = Stopping::begin(self.shared, (row.app, instance)) {
-            stopping.stop(row.clone(), self.container(row), self.grace());
+            stopping.stop(row.clone(), self.container(row), grace(self.work));
         }
         Ok(())
-    }
-
-    fn grace(&self) -> Duration {
-        Duration::from_secs(u64::from(self.work.app.settings.drain_seconds).max(1))
     }
 }
 

@@ -69,7 +69,7 @@ impl Deploy<'_> {
 async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast::Receiver<Event>) -> Result<(), End> {
     let app = deploy.claim.app.id;
     let mut step = Step::Start;
-    let began = tokio::time::Instant::now();
+    let mut patience = Patience::default();
     loop {
         let Some(work) = deploy.live(app).await? else {
             return Err(End::Cancelled);
@@ -89,7 +89,7 @@ async fn watch(deploy: &Deploy<'_>, release: &ReleaseRow, events: &mut broadcast
                 "the release is no longer the app's candidate"
             )));
         }
-        if began.elapsed() > patience(&work, release) {
+        if patience.is_over(longest(&work, release), deploy.waits_for_docker()) {
             deploy.finish_step(step, "failed").await?;
             return Err(End::Failed(never_started(&work, release)));
         }
@@ -152,8 +152,27 @@ fn not_routed(error: &anyhow::Error) -> String {
 /// A router that was killed is back within a second.
 const ROUTE_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long a deployment has waited for its instances.
+#[derive(Default)]
+struct Patience {
+    waited: Duration,
+    looked: Option<tokio::time::Instant>,
+}
+
+impl Patience {
+    /// Whether it has waited for longer than that. The time since the last look does not count if Docker is to blame for it.
+    fn is_over(&mut self, longest: Duration, docker_is_to_blame: bool) -> bool {
+        let now = tokio::time::Instant::now();
+        let since = self.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
+        if !docker_is_to_blame {
+            self.waited += since;
+        }
+        self.waited > longest
+    }
+}
+
 /// An instance has its own deadline for becoming healthy; this one is for whatever keeps instances from being started at all.
-fn patience(work: &AppWork, release: &ReleaseRow) -> Duration {
+fn longest(work: &AppWork, release: &ReleaseRow) -> Duration {
     let settings = &release.settings;
     let slowest = release
         .processes
@@ -187,7 +206,7 @@ fn never_started(work: &AppWork, release: &ReleaseRow) -> Failure {
         format!(
             "the instances of {} could not be started within {} s",
             release.version,
-            patience(work, release).as_secs()
+            longest(work, release).as_secs()
         ),
         "run `windlassd doctor` on the server and look at the log of windlassd, then deploy again",
     );
@@ -256,4 +275,25 @@ async fn wait_until_gone(deploy: &Deploy<'_>, release: &ReleaseRow) -> Result<()
     }
     tracing::warn!(release = %release.id, "instances of an ended deployment take long to stop");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_loses_patience_with_a_release_because_docker_is_away() {
+        let mut patience = Patience::default();
+        let second = Duration::from_secs(1);
+        let longest = 10 * second;
+        let mut is_over_after = async |seconds: u32, docker_is_to_blame| {
+            tokio::time::advance(seconds * second).await;
+            patience.is_over(longest, docker_is_to_blame)
+        };
+        assert!(!is_over_after(99, false).await, "it has only begun");
+        assert!(!is_over_after(6, false).await);
+        assert!(!is_over_after(1000, true).await);
+        assert!(!is_over_after(4, false).await);
+        assert!(is_over_after(1, false).await);
+    }
 }

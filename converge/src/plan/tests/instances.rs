@@ -160,6 +160,28 @@ fn an_end_counts_before_it_is_recorded() {
 }
 
 #[test]
+fn each_empty_place_is_filled_when_its_own_pause_is_over() {
+    let release = ReleaseId::generate();
+    let desired = Desired {
+        live: Some(wanted(release, 3)),
+        ..Desired::default()
+    };
+    let mut crashes = vec![crash(release, at(-1000)); 30];
+    crashes.extend([0, 200].map(|second| crash(release, at(second))));
+    let planned = |second| {
+        let observed = Observed {
+            instances: vec![instance(release, 3, InstanceState::Healthy)],
+            crashes: crashes.clone(),
+        };
+        let plan = plan(&desired, &observed, at(second));
+        (plan.steps, plan.again_at)
+    };
+    assert_eq!(planned(299), (vec![], Some(at(300))));
+    assert_eq!(planned(300), (vec![start(release, 1)], Some(at(500))));
+    assert_eq!(planned(500), (vec![start(release, 1), start(release, 2)], None));
+}
+
+#[test]
 fn one_that_vanished_is_started_again_at_once() {
     let release = ReleaseId::generate();
     let desired = Desired {
