@@ -40,16 +40,15 @@ pub(crate) fn pause(crashes: &[Crash], quantity: u32, empty: usize, now: DateTim
             .iter()
             .filter(|crash| since.is_none_or(|since| crash.at >= since))
     };
-    let rounds = u32::try_from(counted().count())
-        .unwrap_or(u32::MAX)
-        .div_ceil(quantity.max(1));
-    if rounds == 1 && counted().all(|crash| crash.healthy_for >= SETTLED) {
-        return None;
-    }
     let mut ends: Vec<_> = counted().map(|crash| crash.at).collect();
     ends.sort_unstable_by(|one, other| other.cmp(one));
-    // Of who ended earlier than that many, the places are taken again.
-    let waits = ends.iter().take(empty).map(|at| *at + restart_delay(rounds));
+    let rounds = |ends: usize| u32::try_from(ends).unwrap_or(u32::MAX).div_ceil(quantity.max(1));
+    if rounds(ends.len()) == 1 && counted().all(|crash| crash.healthy_for >= SETTLED) {
+        return None;
+    }
+    // Of who ended earlier than that many, the places are taken again. What ended later says nothing of a pause that went on.
+    let newest = ends.iter().enumerate().take(empty);
+    let waits = newest.map(|(later, at)| *at + restart_delay(rounds(ends.len() - later)));
     let waits: Vec<_> = waits.filter(|until| *until > now).collect();
     Some(Pause {
         places: waits.len(),
@@ -146,5 +145,16 @@ mod tests {
         assert_eq!(pause(1, 500), None);
         assert_eq!(pause(5, 201), Some((3, at(300))), "two more are wanted now");
         assert_eq!(pause(0, 201), None);
+    }
+
+    #[test]
+    fn an_end_that_makes_pauses_longer_does_not_prolong_one_that_goes_on() {
+        let now = Utc::now();
+        let at = |seconds| now + Duration::seconds(seconds);
+        let mut crashes = vec![crash(at(-1000), BRIEFLY); 15];
+        crashes.extend([0, 100].map(|second| crash(at(second), BRIEFLY)));
+        let pause = |empty, second| pause(&crashes, 2, empty, at(second)).map(|pause| (pause.places, pause.until));
+        assert_eq!(pause(2, 101), Some((2, at(128))));
+        assert_eq!(pause(2, 128), Some((1, at(100 + 256))));
     }
 }

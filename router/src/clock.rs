@@ -144,20 +144,24 @@ impl ConnClock {
             self.blocked_ms.store(self.now_ms(), Relaxed);
         } else if !blocked && was != 0 {
             self.blocked_ms.store(0, Relaxed);
+            if self.phase() == Phase::Idle {
+                // It was still taking a response that had been written: only now does it wait.
+                self.enter(Phase::Idle);
+            }
         }
     }
 
     /// When the connection has to be ended if nothing happens; `None` while a request is served.
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let since = self.since_ms.load(Relaxed);
-        let phase = match self.phase() {
-            Phase::Idle => Some(at(since, limits.keep_alive_idle)),
-            Phase::Head => Some(at(since, limits.header_read)),
-            Phase::Busy => None,
-        };
         let blocked = match self.blocked_ms.load(Relaxed) {
             0 => None,
             since => Some(at(since, limits.body_idle)),
+        };
+        let phase = match self.phase() {
+            Phase::Idle if blocked.is_none() => Some(at(since, limits.keep_alive_idle)),
+            Phase::Head => Some(at(since, limits.header_read)),
+            Phase::Idle | Phase::Busy => None,
         };
         [phase, blocked]
             .into_iter()
@@ -222,4 +226,37 @@ impl ConnClock {
 
 fn at(since_ms: u64, limit: Duration) -> u64 {
     since_ms.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_still_takes_a_response_is_not_idle() {
+        let hour = Duration::from_secs(3600);
+        let mut clock = ConnClock::start();
+        clock.started -= hour;
+        let limits = Limits::default();
+        let left = || {
+            clock
+                .deadline(&limits)
+                .map(|at| at.saturating_duration_since(Instant::now()))
+        };
+        clock.request_began(false);
+        clock.request_ended();
+        clock.since_ms.store(1, Relaxed);
+        assert_eq!(left(), Some(Duration::ZERO), "it has waited for an hour");
+        clock.write_blocked(true);
+        let second = Duration::from_secs(1);
+        assert!(
+            left().unwrap() + second > limits.body_idle,
+            "what was written is not there yet"
+        );
+        clock.write_blocked(false);
+        assert!(
+            left().unwrap() + second > limits.keep_alive_idle,
+            "only now does it wait"
+        );
+    }
 }

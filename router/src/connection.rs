@@ -60,6 +60,11 @@ impl Exchange {
         self.0.clock.body_left();
     }
 
+    /// Whether it is one of the streams of a connection.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.0.clock.is_http2()
+    }
+
     /// Its response's body was polled, and gave a piece or had none.
     pub(crate) fn body_polled(&self, gave: bool) {
         self.0.clock.body_polled(gave);

@@ -21,9 +21,16 @@ pub(crate) enum BodyError {
     Stalled,
 }
 
+/// How much of a body an HTTP/2 stream is given at a time: the frame that every client takes. hyper asks for the next piece when the
+/// client's window covers the last one, so that a client has [`crate::Limits::body_idle`] for so much, however large the pieces are that
+/// the instance sends.
+const STREAM_PIECE: usize = 16 * 1024;
+
 /// A response body; the exchange ends with it.
 pub(crate) struct ProxyBody {
     source: Source,
+    /// What an HTTP/2 stream has not been given yet of the source's last piece.
+    rest: Bytes,
     exchange: Option<Exchange>,
 }
 
@@ -46,6 +53,7 @@ impl ProxyBody {
     pub(crate) fn bytes(bytes: impl Into<Bytes>, exchange: Exchange) -> Self {
         Self {
             source: Source::Bytes(bytes.into()),
+            rest: Bytes::new(),
             exchange: Some(exchange),
         }
     }
@@ -54,6 +62,7 @@ impl ProxyBody {
     pub(crate) fn none() -> Self {
         Self {
             source: Source::Bytes(Bytes::new()),
+            rest: Bytes::new(),
             exchange: None,
         }
     }
@@ -62,7 +71,47 @@ impl ProxyBody {
     pub(crate) fn instance(body: InstanceBody, exchange: Exchange) -> Self {
         Self {
             source: Source::Instance(body),
+            rest: Bytes::new(),
             exchange: Some(exchange),
+        }
+    }
+
+    /// Keeps back what is too much for a stream at once.
+    fn cut(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if !self.exchange.as_ref().is_some_and(Exchange::is_http2) {
+            return frame;
+        }
+        match frame.into_data() {
+            Ok(mut data) if data.len() > STREAM_PIECE => {
+                self.rest = data.split_off(STREAM_PIECE);
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(trailers) => trailers,
+        }
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Instance(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Instance(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Instance(body) => body.incoming.size_hint(),
         }
     }
 }
@@ -144,28 +193,28 @@ impl Body for ProxyBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = match &mut self.source {
-            Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Source::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Source::Instance(body) => body.poll_frame(cx),
+        let polled = if self.rest.is_empty() {
+            self.source.poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.rest)))))
         };
         if let Some(exchange) = &self.exchange {
             exchange.body_polled(polled.is_ready());
         }
-        polled
+        polled.map(|frame| frame.map(|frame| frame.map(|frame| self.cut(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Bytes(bytes) => bytes.is_empty(),
-            Source::Instance(body) => body.incoming.is_end_stream(),
-        }
+        self.rest.is_empty() && self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Instance(body) => body.incoming.size_hint(),
+        let (mut hint, rest) = (self.source.size_hint(), self.rest.len() as u64);
+        // The upper bound first: it may never be below the lower one.
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
         }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }

@@ -31,8 +31,11 @@ use crate::{
 /// Leftovers in `tmp` of processes that were killed are older than any live use.
 const LEFTOVER_AGE: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// No git holds a lock on a ref, or on all of them, for nearly as long.
-const LOCK_AGE: Duration = Duration::from_secs(10 * 60);
+/// No git holds a lock on a ref, or on all of them, for nearly as long: that is a matter of milliseconds, or of seconds for very many.
+const LOCK_AGE: Duration = Duration::from_secs(60);
+
+/// A lock of its own, which it holds for as long as a fetch takes; [`clear_leftovers`] sees to it.
+const SHALLOW_LOCK: &str = "shallow.lock";
 
 /// Where deployments' revisions are kept; their ids follow.
 const DEPLOYMENTS: &str = "refs/windlass/deployments/";
@@ -110,9 +113,11 @@ impl Repositories {
         }
     }
 
-    /// Deletes the app's repository; fine if there is none.
+    /// Deletes the app's repository when no fetch and no maintenance is at work on it any more: it would make its folders anew. Fine if
+    /// there is none.
     pub async fn remove(&self, app: AppId) -> Result<(), SourceError> {
         let dir = self.dir(app);
+        let _turn = self.turn(app).await;
         blocking(move || match std::fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(SourceError::io("delete the repository")(error))
@@ -151,9 +156,8 @@ impl Repositories {
         if !self.dir(app).is_dir() {
             return Ok(());
         }
-        let mut command = self.git.in_repository(&self.dir(app));
-        command.args(["update-ref", "--no-deref", "-d", &deployment_ref(deployment)]);
-        self.git.run(command, "release the commit").await.map(drop)
+        let name = deployment_ref(deployment);
+        self.change_ref(app, &["-d", &name], "release the commit").await
     }
 
     /// The deployments whose commits are kept. Sorted.
@@ -208,6 +212,7 @@ impl Repositories {
     pub async fn maintain(&self, app: AppId) -> Result<(), SourceError> {
         let turn = self.turn(app).await;
         // An earlier one may have been ended in the middle.
+        self.clear_locks(app).await?;
         clear_leftovers(&self.dir(app)).map_err(SourceError::io("clean the repository"))?;
         let mut command = self.git.in_repository(&self.dir(app));
         for setting in FRUGAL {
@@ -220,14 +225,17 @@ impl Repositories {
     }
 
     /// Removes the locks that a killed git left behind in the app's repository, as a power cut or the kernel may kill it: with one on a
-    /// ref nobody can ever move it, and with one on all packed refs nothing can be forgotten or packed.
-    pub async fn clear_locks(&self, app: AppId) -> Result<(), SourceError> {
+    /// ref nobody can ever move it, and with one on all packed refs nothing can be forgotten or packed. Whether there was any.
+    pub(crate) async fn clear_locks(&self, app: AppId) -> Result<bool, SourceError> {
         let dir = self.dir(app);
-        blocking(move || {
-            let cleared = clear_locks_in(&dir).and_then(|()| clear_locks_below(&dir.join("refs")));
-            cleared.map_err(SourceError::io("clear the repository's locks"))
-        })
-        .await
+        let clear = move || -> io::Result<bool> {
+            let mut any = clear_locks_below(&dir.join("refs"))?;
+            for folder in ["", "objects/info", "objects/info/commit-graphs"] {
+                any |= clear_locks_in(&dir.join(folder))?;
+            }
+            Ok(any)
+        };
+        blocking(move || clear().map_err(SourceError::io("clear the repository's locks"))).await
     }
 
     /// Whether [`Repositories::maintain`] was not done for so long, and finds something to pack or to drop.
@@ -292,9 +300,20 @@ impl Repositories {
         commit: &CommitSha,
         action: &'static str,
     ) -> Result<(), SourceError> {
-        let mut command = self.git.in_repository(&self.dir(app));
-        command.args(["update-ref", "--no-deref", name, commit.as_str()]);
-        self.git.run(command, action).await.map(drop)
+        self.change_ref(app, &[name, commit.as_str()], action).await
+    }
+
+    /// Changes a ref, if need be past the lock of a git that was killed.
+    async fn change_ref(&self, app: AppId, change: &[&str], action: &'static str) -> Result<(), SourceError> {
+        let change = async || {
+            let mut command = self.git.in_repository(&self.dir(app));
+            command.args(["update-ref", "--no-deref"]).args(change);
+            self.git.run(command, action).await.map(drop)
+        };
+        match change().await {
+            Err(SourceError::Git { .. }) if self.clear_locks(app).await? => change().await,
+            changed => changed,
+        }
     }
 
     /// The folders beside the repositories, and the hook.
@@ -346,26 +365,29 @@ fn sweep_leftovers(tmp: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn clear_locks_below(dir: &Path) -> io::Result<()> {
+fn clear_locks_below(dir: &Path) -> io::Result<bool> {
+    let mut any = clear_locks_in(dir)?;
     for entry in entries(dir)? {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            clear_locks_below(&entry.path())?;
+            any |= clear_locks_below(&entry.path())?;
         }
     }
-    clear_locks_in(dir)
+    Ok(any)
 }
 
 /// No ref and no other file of git ends in `.lock`.
-fn clear_locks_in(dir: &Path) -> io::Result<()> {
+fn clear_locks_in(dir: &Path) -> io::Result<bool> {
+    let mut any = false;
     for entry in entries(dir)? {
         let path = entry.path();
-        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+        let is_lock = path.extension().is_some_and(|extension| extension == "lock") && !path.ends_with(SHALLOW_LOCK);
         if is_lock && age_of(&path).is_some_and(|age| age > LOCK_AGE) {
             remove_if_there(&path)?;
             tracing::warn!(path = %path.display(), "removed a lock that a killed git had left behind");
+            any = true;
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// None in a folder that is not there (any more).

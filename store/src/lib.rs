@@ -47,6 +47,6 @@ pub use run_log::RunLogRow;
 pub use tokens::{Actor, TokenRow};
 pub use webhooks::{Delivered, Delivery, DeliveryRecord, WebhookTarget};
 pub use work::{
-    Again, AppWork, CheckedInstance, Claim, CondemnedRelease, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance,
-    NewRelease, NewRunLog, Outcome, Rebuild, RunLogBatch, TakenBack, Wanted, WatchedRelease, WorkerId,
+    Again, AppWork, CheckedInstance, Claim, Clock, CondemnedRelease, Heartbeat, ImageRow, InstanceEnd, NewImage,
+    NewInstance, NewRelease, NewRunLog, Outcome, Rebuild, RunLogBatch, TakenBack, Wanted, WatchedRelease, WorkerId,
 };

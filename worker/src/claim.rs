@@ -26,12 +26,17 @@ struct Room {
 impl Room {
     /// Whoever wants a deployment ended is heard at any time. While Docker is away nothing else is begun: it would only fail, as what
     /// has waited long enough for it shall.
-    fn wanted(&self, docker_is_away: bool) -> Wanted {
-        match (self.all.available_permits(), self.builds.available_permits()) {
-            (0, _) => Wanted::Cancelled,
-            _ if docker_is_away => Wanted::Overdue(WAITS_FOR_DOCKER),
-            (_, 0) => Wanted::Built,
-            _ => Wanted::Any,
+    fn wanted(&self, docker_is_away_for: Option<chrono::Duration>) -> Wanted {
+        match (
+            self.all.available_permits(),
+            docker_is_away_for,
+            self.builds.available_permits(),
+        ) {
+            (0, _, _) => Wanted::Cancelled,
+            (_, Some(away), _) if away >= WAITS_FOR_DOCKER => Wanted::Overdue,
+            (_, Some(_), _) => Wanted::Cancelled,
+            (_, None, 0) => Wanted::Built,
+            (_, None, _) => Wanted::Any,
         }
     }
 
@@ -87,5 +92,27 @@ async fn claim_all(shared: &Arc<Shared>, room: &Room) {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(all: usize, builds: usize) -> Room {
+        let slots = |permits| Arc::new(Semaphore::new(permits));
+        Room {
+            all: slots(all),
+            builds: slots(builds),
+        }
+    }
+
+    #[test]
+    fn without_docker_only_what_ends_is_wanted() {
+        let away = |seconds| Some(chrono::Duration::seconds(seconds));
+        let wanted = |all, builds| [None, away(3599), away(3600)].map(|away| room(all, builds).wanted(away));
+        assert_eq!(wanted(9, 1), [Wanted::Any, Wanted::Cancelled, Wanted::Overdue]);
+        assert_eq!(wanted(9, 0), [Wanted::Built, Wanted::Cancelled, Wanted::Overdue]);
+        assert_eq!(wanted(0, 0), [Wanted::Cancelled; 3]);
     }
 }

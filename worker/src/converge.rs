@@ -205,7 +205,7 @@ async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
         shared.store.departed(shared.id, app, step).await?;
         return Ok(Round::Moved);
     }
-    let now = Utc::now();
+    let now = work.clock.now();
     let plan = plan(shared, &work, &seen, now);
     if plan.steps.is_empty() {
         let again = plan.again_at.map(|at| (at - now).to_std().unwrap_or_default());
@@ -234,7 +234,7 @@ fn keep_probes(shared: &Shared, app: AppId, work: Option<&AppWork>) {
 /// answered: to read and to look at everything once more before would only keep a new release from its users. Should the rows have
 /// changed meanwhile, they refuse.
 async fn route_healthy(shared: &Arc<Shared>, work: &AppWork, seen: &look::Look) -> anyhow::Result<()> {
-    let mut steps = plan(shared, work, seen, Utc::now()).steps;
+    let mut steps = plan(shared, work, seen, work.clock.now()).steps;
     steps.retain(|step| matches!(step, Step::Admit(_) | Step::Promote(_)));
     steps::perform(shared, work, seen, steps).await?;
     Ok(())

@@ -14,6 +14,8 @@ pub(crate) struct Outage(Mutex<Seen>);
 
 #[derive(Debug)]
 struct Seen {
+    /// When this worker began to look.
+    begun: DateTime<Utc>,
     /// When the runtime last answered.
     answered: Option<DateTime<Utc>>,
     last: Span,
@@ -45,6 +47,7 @@ const BLINK: Duration = Duration::seconds(2);
 impl Default for Outage {
     fn default() -> Self {
         Self(Mutex::new(Seen {
+            begun: Utc::now(),
             answered: None,
             last: Span {
                 since: DateTime::<Utc>::MIN_UTC,
@@ -90,10 +93,17 @@ impl Outage {
         self.lock().last.is_felt(now)
     }
 
-    /// Whether the runtime is away now, and not only between two of its answers.
-    pub(crate) fn goes_on(&self, now: DateTime<Utc>) -> bool {
+    /// For how long the runtime has been away, and not only between two of its answers. Of the time before this worker nothing is known.
+    pub(crate) fn goes_on(&self, now: DateTime<Utc>) -> Option<Duration> {
         let seen = self.lock();
-        seen.last.until.is_none() && seen.answered.is_none_or(|answered| answered + BLINK < now)
+        let goes_on = seen.last.until.is_none() && seen.answered.is_none_or(|answered| answered + BLINK < now);
+        goes_on.then(|| now - seen.last.since.max(seen.begun))
+    }
+
+    /// Whether something that shall wait for the runtime for so long has to wait now.
+    pub(crate) fn is_waited_for(&self, longest: Duration, now: DateTime<Utc>) -> bool {
+        let seen = self.lock();
+        seen.last.is_felt(now) && now < seen.last.since.max(seen.begun) + longest
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -117,9 +127,11 @@ mod tests {
         outage.answers(at(9), at(9));
         outage.begins(at(12));
         assert!(
-            !outage.goes_on(at(11)) && outage.goes_on(at(12)),
+            outage.goes_on(at(11)).is_none() && outage.goes_on(at(12)).is_some(),
             "that was long enough"
         );
+        let waits = |second| outage.is_waited_for(Duration::seconds(60), at(second));
+        assert!(waits(68) && !waits(69), "it has been going since its last answer");
         // It is tried again and again.
         outage.begins(at(13));
         assert!(outage.explains(at(9)) && outage.explains(at(13)), "it goes on");
@@ -156,11 +168,16 @@ mod tests {
             outage.explains(at(-3600)) && outage.is_felt(start),
             "nobody has looked yet"
         );
-        assert!(outage.goes_on(start));
+        assert!(
+            outage
+                .goes_on(start)
+                .is_some_and(|lasted| lasted < Duration::minutes(1))
+        );
+        assert!(outage.is_waited_for(Duration::seconds(60), start));
         // Docker is away when the engine starts, too.
         outage.begins(at(1));
         outage.answers(at(4), at(4));
-        assert!(!outage.goes_on(at(4)));
+        assert!(outage.goes_on(at(4)).is_none());
         assert!(outage.explains(at(-3600)) && outage.explains(at(4)));
         assert!(!outage.explains(at(6)), "that was seen to end");
         assert!(outage.is_felt(at(19)) && !outage.is_felt(at(20)));

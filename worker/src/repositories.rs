@@ -37,7 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
         }
     };
-    // Whatever git does at that moment is ended with it.
+    // Packing is ended with it.
     tokio::select! {
         () = shared.shutdown.cancelled() => {}
         () = rounds => {}
@@ -61,7 +61,6 @@ async fn round(shared: &Shared) -> anyhow::Result<()> {
 
 async fn look_after(shared: &Shared, app: AppId) -> anyhow::Result<()> {
     let (store, repositories) = (&shared.store, &shared.repositories);
-    repositories.clear_locks(app).await?;
     let kept = repositories.kept(app).await?;
     let over = store.forgettable_deployments(app, &kept).await?;
     for deployment in over.into_iter().take(FORGOTTEN_AT_ONCE) {

@@ -109,13 +109,11 @@ async fn containers(shared: &Shared) -> anyhow::Result<()> {
         .collect();
     let young = chrono::Utc::now() - GRACE;
     for old in seen.iter().filter(|seen| seen.created_at.is_none_or(|at| at < young)) {
-        let is_needed = match old.role {
-            // One that has just been replaced has the time that it gets to end.
-            Role::Instance => known.contains(&old.instance) || shared.converger.is_stopping(old.instance),
-            Role::Release => is_at_work(shared, old).await?,
-        };
-        if !is_needed {
-            remove(shared, old).await;
+        match old.role {
+            // Its log may have to be read to the end first, and it has the time that it gets to end.
+            Role::Instance if !known.contains(&old.instance) => shared.converger.wake(old.app),
+            Role::Release if !is_at_work(shared, old).await? => remove(shared, old).await,
+            Role::Instance | Role::Release => {}
         }
     }
     Ok(())

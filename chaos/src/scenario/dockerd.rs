@@ -90,6 +90,7 @@ async fn killed(run: &Run, name: &str, live_restore: bool) -> Tally {
     }
     if !live_restore {
         release_command_runs_again(&stage, &mut docker, &mut tally).await;
+        cancelled_without_docker(&mut stage, &mut docker, &mut tally).await;
     }
     held_against_nobody(&stage, &mut tally).await;
     tally.notes.push(format!(
@@ -210,6 +211,50 @@ async fn release_command_runs_again(stage: &Stage, docker: &mut PrivateDocker, t
     }
     app.destroy().await;
     tally.tried(name, true);
+}
+
+/// A cancellation is heard within this; the deployment may rest for five seconds before.
+const HEARD_WITHIN: Duration = Duration::from_secs(20);
+
+/// A deployment whose first question to Docker is never answered can be cancelled all the same, and ends before Docker is back.
+async fn cancelled_without_docker(stage: &mut Stage, docker: &mut PrivateDocker, tally: &mut Tally) {
+    let name = "a config change cancelled while dockerd is dead";
+    let points = enumerate(stage, tally, "config").await;
+    let Some(point) = points.into_iter().find(|point| point.what.starts_with("docker:")) else {
+        return tally.tried(name, false);
+    };
+    let trap = Trap {
+        point,
+        side: Side::Before,
+        action: Action::Kill,
+    };
+    let change = next(stage, "config").await;
+    stage.points.begin(docker.pid(), Some(trap));
+    stage.sites[0].ask(change).await;
+    let sprung = stage.points.sprung(Duration::from_secs(15)).await;
+    stage.points.end();
+    docker.kill9();
+    let fault = Moment::now();
+    let site = &stage.sites[0];
+    let deployment = site.app.last_deployment().await;
+    let id = deployment["id"].as_str().unwrap_or_default().to_owned();
+    site.ask(Ask::Cancel { deployment: id }).await;
+    let asked = Instant::now();
+    let mut ended = deployment["status"].clone();
+    while matches!(ended.as_str(), Some("pending" | "running")) && asked.elapsed() < HEARD_WITHIN {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ended = site.app.last_deployment().await["status"].clone();
+    }
+    if sprung.is_some() && ended != "cancelled" {
+        tally.broke(
+            name,
+            [Violation::new("outcome", format!("it is {ended} while Docker is away"))],
+        );
+    }
+    start_again(docker, tally, name).await;
+    all_serve(stage, tally, name).await;
+    heal(stage, tally, name, fault).await;
+    tally.tried(name, sprung.is_some());
 }
 
 /// Waits until an instance has its container and is not healthy yet.

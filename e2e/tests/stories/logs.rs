@@ -109,6 +109,33 @@ async fn a_log_is_whole_though_the_engine_was_killed_and_tells_why_an_instance_e
     assert!(log.contains("lines were dropped"), "{log}");
 }
 
+/// An engine that ends while it takes an instance away leaves a container whose row says that it is gone.
+#[tokio::test]
+async fn what_an_engine_did_not_come_to_remove_is_asked_to_end_and_its_log_is_read_to_the_end() {
+    let mut engine = Engine::start().await;
+    let shop = engine.app("shop").await;
+    let last_words = COUNTING.replace("trap 'exit 0' TERM", "trap 'echo so long; exit 0' TERM");
+    let counting = files::running(&last_words).with("www/index.html", "counting\n");
+    shop.push(&counting).await.must_succeed();
+    for (signal, said) in [(None, "so long"), (Some("USR1"), "panic: out of cheese")] {
+        let container = shop.containers().remove(0);
+        engine.kill9();
+        if let Some(signal) = signal {
+            docker::docker(&["kill", "--signal", signal, &container]);
+            docker::docker(&["wait", &container]);
+        }
+        let gone = "update instances set state = 'crashed', finished_at = now() where state = 'healthy'";
+        engine.ask_database(gone).await;
+        engine.restart().await;
+        wait_until("another one serves alone", Duration::from_secs(60), || async {
+            let now = shop.containers();
+            now.len() == 1 && now[0] != container && shop.get("/").await.status == 200
+        })
+        .await;
+        assert!(shop.logs().await.contains(said), "{}", shop.logs().await);
+    }
+}
+
 /// The numbers in a log of [`COUNTING`].
 fn numbers(log: &str) -> Vec<usize> {
     let number = |line: &str| line.split_once("number ")?.1.strip_suffix('.')?.parse().ok();

@@ -9,7 +9,9 @@ use tokio::{
 };
 use windlass_router::Limits;
 
-use crate::support::{App, PATIENCE, Router, full, http2, read, read_until, request, route, wait_until};
+use crate::support::{
+    App, PATIENCE, Router, full, http2, http2_with_window, read, read_until, request, route, wait_until,
+};
 
 async fn router_and_app() -> (Router, App) {
     let router = Router::start().await;
@@ -344,6 +346,38 @@ async fn an_http2_client_that_grants_no_window_loses_its_stream_only() {
     assert_eq!(reply.body, "small");
     let body = timeout(PATIENCE, unread.into_body().collect()).await.unwrap();
     assert!(body.is_err(), "it is not taken for whole");
+    drop(sender);
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn an_http2_client_that_reads_slowly_but_steadily_gets_all() {
+    const LENGTH: u32 = 130_000;
+    // 0.7 s for a piece of the router, and 2.6 s for what the instance sends at once.
+    const BYTES_PER_SECOND: u32 = 25_000;
+    let router = Router::start_with(Limits {
+        body_idle: Duration::from_millis(1500),
+        ..Limits::default()
+    })
+    .await;
+    let app = App::serve(|_| async { http::Response::new(full(vec![b'x'; LENGTH as usize])) }).await;
+    router.apply(vec![route("shop.test", "/", &[&app])]).await;
+    let mut sender = http2_with_window(router.address, 8 * 1024).await;
+    let request = http::Request::get("http://shop.test/")
+        .body(Default::default())
+        .unwrap();
+    let mut body = sender.send_request(request).await.unwrap().into_body();
+    let mut got = 0;
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let data = frame.expect("the stream is not reset").into_data().unwrap_or_default();
+            let bytes = u32::try_from(data.len()).unwrap();
+            got += bytes;
+            tokio::time::sleep(Duration::from_secs(1) * bytes / BYTES_PER_SECOND).await;
+        }
+    };
+    timeout(PATIENCE, reading).await.unwrap();
+    assert_eq!(got, LENGTH);
     drop(sender);
     router.stop().await;
 }

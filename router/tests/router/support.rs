@@ -192,8 +192,18 @@ pub async fn read(response: Response<Incoming>) -> Reply {
 
 /// An HTTP/2 connection with prior knowledge.
 pub async fn http2(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+    http2_with_window(address, None).await
+}
+
+/// As [`http2`], with a window of this size for each stream.
+pub async fn http2_with_window(
+    address: SocketAddr,
+    window: impl Into<Option<u32>>,
+) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+    let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(window)
+        .handshake(io)
         .await
         .unwrap();
     tokio::spawn(connection);

@@ -307,6 +307,9 @@ async fn maintenance_drops_what_is_forgotten_and_old_and_nothing_else() {
     assert!(repositories.needs_maintenance(served.app, day).await.unwrap());
     let half_a_pack = bare.join("objects/pack/tmp_pack_x");
     std::fs::write(&half_a_pack, "").unwrap();
+    let lock = bare.join("objects/info/commit-graph.lock");
+    std::fs::write(&lock, "").unwrap();
+    age(lock.parent().unwrap());
     repositories.maintain(served.app).await.unwrap();
     assert!(!half_a_pack.exists());
     assert!(!repositories.needs_maintenance(served.app, day).await.unwrap());
@@ -325,21 +328,19 @@ async fn the_locks_of_a_git_that_was_killed_are_removed_and_those_of_one_at_work
     let (repositories, bare) = (&served.repositories, served.bare());
     let deployment = DeploymentId::generate();
     let commit = work.head().await;
-    repositories.keep(served.app, deployment, &commit).await.unwrap();
     let on_it = format!("refs/windlass/deployments/{deployment}.lock");
     for lock in ["packed-refs.lock", &on_it] {
+        repositories.keep(served.app, deployment, &commit).await.unwrap();
         let lock = bare.join(lock);
         std::fs::write(&lock, "").unwrap();
-        repositories.clear_locks(served.app).await.unwrap();
-        assert!(lock.exists(), "some git may be at work");
         let refused = repositories.forget(served.app, deployment).await;
         assert!(matches!(refused, Err(SourceError::Git { .. })), "{refused:?}");
-        let then = SystemTime::now() - Duration::from_secs(11 * 60);
+        assert!(lock.exists(), "some git may be at work");
+        let then = SystemTime::now() - Duration::from_secs(90);
         std::fs::File::open(&lock).unwrap().set_modified(then).unwrap();
-        repositories.clear_locks(served.app).await.unwrap();
+        repositories.forget(served.app, deployment).await.unwrap();
         assert!(!lock.exists());
     }
-    repositories.forget(served.app, deployment).await.unwrap();
     assert!(repositories.kept(served.app).await.unwrap().is_empty());
 }
 
@@ -356,7 +357,7 @@ async fn a_git_that_nobody_waits_for_any_more_leaves_no_lock_behind() {
     // Given up at ever later moments of its life.
     for (deployment, patience) in kept.iter().zip(0_u64..) {
         let _ = timeout(
-            Duration::from_micros(200 * patience),
+            Duration::from_micros(300 * patience),
             repositories.forget(app, *deployment),
         )
         .await;

@@ -61,13 +61,13 @@ impl Store {
                           or d.status = 'pending'
                              and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
                      and (exists (select from deployment_cancels c where c.deployment_id = d.id)
-                          or d.started_at < now() - make_interval(secs => $3)
+                          or $3 and d.status = 'running'
                           or $1 and ($2 or d.status = 'running' or d.image_id is not null
                                      or d.kind->>'type' not in ('push', 'fetch')))
                ) as "claimable!""#,
-            wanted.goes_on(),
+            matches!(wanted, Wanted::Any | Wanted::Built),
             wanted == Wanted::Any,
-            wanted.overdue()
+            wanted == Wanted::Overdue
         )
         .fetch_one(self.pool())
         .await?;
@@ -283,7 +283,7 @@ async fn take_oldest(
                     or d.status = 'pending'
                        and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
                and (exists (select from deployment_cancels c where c.deployment_id = d.id)
-                    or d.started_at < now() - make_interval(secs => $5)
+                    or $5 and d.status = 'running'
                     or $3 and ($4 or d.status = 'running' or d.image_id is not null
                                or d.kind->>'type' not in ('push', 'fetch')))
              order by d.status = 'pending',
@@ -295,9 +295,9 @@ async fn take_oldest(
          returning id, app_id, deaths, faults",
         worker.0,
         lease.as_secs_f64(),
-        wanted.goes_on(),
+        matches!(wanted, Wanted::Any | Wanted::Built),
         wanted == Wanted::Any,
-        wanted.overdue()
+        wanted == Wanted::Overdue
     )
     .fetch_optional(&mut *connection)
     .await?;

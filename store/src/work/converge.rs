@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use windlass_domain::{AppId, DeploymentId, Failure, Step};
 
 use super::{
     lease::in_time,
-    types::{AppWork, WorkerId},
+    types::{AppWork, Clock, WorkerId},
 };
 use crate::{
     AppRow, Event, InstanceRow, ReleaseRow, Store, StoreError,
@@ -71,6 +72,7 @@ impl Store {
         };
         let row = select_apps!("where a.id = $1", app.uuid()).fetch_one(&mut *tx).await?;
         let work = AppWork {
+            clock: Clock::says(state.now),
             app: AppRow::try_from(row)?,
             subnet: state.subnet.as_deref().map(subnet).transpose()?,
             live: release(&mut tx, state.live).await?,
@@ -183,6 +185,7 @@ impl Store {
 }
 
 struct State {
+    now: DateTime<Utc>,
     subnet: Option<String>,
     live: Option<Uuid>,
     candidate: Option<Uuid>,
@@ -193,7 +196,7 @@ impl State {
     async fn load(connection: &mut PgConnection, app: AppId) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as!(
             Self,
-            r#"select subnet, live_release_id as live, candidate_release_id as candidate,
+            r#"select now() as "now!", subnet, live_release_id as live, candidate_release_id as candidate,
                       candidate_failure as "candidate_failure: Json<Failure>"
                from app_states where app_id = $1"#,
             app.uuid()

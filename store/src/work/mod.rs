@@ -17,7 +17,7 @@ mod watch;
 pub use rebuild::Rebuild;
 pub(crate) use run_log::RunLogSize;
 pub use types::{
-    Again, AppWork, CheckedInstance, Claim, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease,
+    Again, AppWork, CheckedInstance, Claim, Clock, Heartbeat, ImageRow, InstanceEnd, NewImage, NewInstance, NewRelease,
     NewRunLog, Outcome, RunLogBatch, TakenBack, Wanted, WorkerId,
 };
 pub use watch::{CondemnedRelease, WatchedRelease};

@@ -245,7 +245,7 @@ async fn withdraw_candidate(
     Ok(!is_live)
 }
 
-/// Whether this very attempt ended the deployment in this very way before.
+/// Whether this very attempt ended the deployment in this very way before, or was found to have succeeded when it did.
 async fn ended_so(
     connection: &mut PgConnection,
     deployment: DeploymentId,
@@ -253,7 +253,7 @@ async fn ended_so(
     status: DeploymentStatus,
 ) -> Result<bool, StoreError> {
     let found = sqlx::query!(
-        "select id from deployments where id = $1 and attempt = $2 and status = $3",
+        "select id from deployments where id = $1 and attempt = $2 and status in ($3, 'succeeded')",
         deployment.uuid(),
         attempt,
         status.as_str()

@@ -1,6 +1,9 @@
 //! The values that the worker gives and gets.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
@@ -26,23 +29,8 @@ pub enum Wanted {
     Built,
     /// Only those that somebody wants to be ended.
     Cancelled,
-    /// Those, and the ones that have been under way for longer than this: they wait no more for what is missing.
-    Overdue(Duration),
-}
-
-impl Wanted {
-    /// Whether what has a slot, or needs none, is wanted.
-    pub(super) const fn goes_on(self) -> bool {
-        matches!(self, Self::Any | Self::Built)
-    }
-
-    /// Of those that nothing can be done for: from which age on they are wanted, in seconds.
-    pub(super) const fn overdue(self) -> Option<f64> {
-        match self {
-            Self::Overdue(age) => Some(age.as_secs_f64()),
-            _ => None,
-        }
-    }
+    /// Those, and what was begun and is in nobody's hands: it has waited long enough for what is missing, and shall fail.
+    Overdue,
 }
 
 /// When a deployment that was given up may be claimed again.
@@ -190,6 +178,8 @@ pub struct NewRelease {
 /// All that the converge loop needs to know of an app.
 #[derive(Debug, Clone)]
 pub struct AppWork {
+    /// By which all times here are.
+    pub clock: Clock,
     /// The app.
     pub app: AppRow,
     /// The subnet of its network.
@@ -206,6 +196,29 @@ pub struct AppWork {
     pub instances: Vec<InstanceRow>,
     /// The step by which the release before the live one goes ([`Step::Drain`] or [`Step::Retire`]), while it does.
     pub departing: Option<Step>,
+}
+
+/// The database's clock: what it said when it was read, and how much time has gone by since. An outer server may be ahead of this machine
+/// or behind it.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    read: DateTime<Utc>,
+    at: Instant,
+}
+
+impl Clock {
+    /// That it says this now.
+    pub(super) fn says(read: DateTime<Utc>) -> Self {
+        Self {
+            read,
+            at: Instant::now(),
+        }
+    }
+
+    /// What it says now.
+    pub fn now(self) -> DateTime<Utc> {
+        self.read + self.at.elapsed()
+    }
 }
 
 /// An instance to be recorded.

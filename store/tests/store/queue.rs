@@ -113,29 +113,20 @@ async fn without_a_slot_for_builds_a_begun_one_is_taken_over_and_a_cancelled_one
 }
 
 #[tokio::test]
-async fn what_has_been_under_way_for_too_long_is_ended_though_nothing_can_be_done_for_it() {
+async fn what_was_begun_and_has_waited_too_long_is_ended_though_nothing_can_be_done_for_it() {
     with_db(|db| async move {
         let (begun, waits) = (db.app("begun").await, db.app("waits").await);
         let id = db.push(&begun).await.id;
         let claim = next(&db).await;
         db.push(&waits).await;
-        let hour = Duration::from_secs(3600);
         let taken = async |wanted| db.store.claim_deployment(worker(), LEASE, wanted).await.unwrap();
-        db.raw_do(
-            "update deployments set lease_until = now() - interval '1 second', started_at = now() - interval '59 minutes'
-             where status = 'running'",
-        )
-        .await;
-        assert!(taken(Wanted::Overdue(hour)).await.is_none(), "it may wait");
-        db.raw_do("update deployments set started_at = now() - interval '61 minutes' where status = 'running'")
+        assert!(taken(Wanted::Overdue).await.is_none(), "somebody is at it");
+        db.raw_do("update deployments set lease_until = now() - interval '1 second' where status = 'running'")
             .await;
-        assert!(
-            taken(Wanted::Cancelled).await.is_none(),
-            "there is no room for more than that"
-        );
-        let overdue = taken(Wanted::Overdue(hour)).await.unwrap();
+        assert!(taken(Wanted::Cancelled).await.is_none(), "there is no room for it");
+        let overdue = taken(Wanted::Overdue).await.unwrap();
         assert_eq!((overdue.deployment.id, overdue.attempt), (id, claim.attempt + 1));
-        assert!(taken(Wanted::Overdue(hour)).await.is_none(), "that one has not begun");
+        assert!(taken(Wanted::Overdue).await.is_none(), "the other one has not begun");
     })
     .await;
 }

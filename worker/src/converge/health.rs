@@ -6,7 +6,7 @@ use windlass_domain::{Failure, HealthCheck};
 use windlass_runtime::{
     ContainerId, LogsFrom, NotReady, Observed as Seen, ProbeResult, Runtime, Symptoms, diagnose::diagnose, probe_host,
 };
-use windlass_store::{InstanceRow, ReleaseRow};
+use windlass_store::{Clock, InstanceRow, ReleaseRow};
 
 use super::probes::{Probed, Probes};
 
@@ -23,15 +23,15 @@ const SETTLED: chrono::Duration = chrono::Duration::seconds(1);
 pub(super) async fn is_healthy(
     probes: &Probes,
     (release, row): (&ReleaseRow, &InstanceRow),
-    seen: &Seen,
+    (seen, clock): (&Seen, Clock),
     host: &str,
     patience: Duration,
 ) -> bool {
     let Some(check) = release.settings.health_of(&row.process) else {
         let settled = row.created_at + SETTLED;
-        let wait = (settled - chrono::Utc::now()).to_std().unwrap_or_default();
+        let wait = (settled - clock.now()).to_std().unwrap_or_default();
         tokio::time::sleep(wait.min(patience)).await;
-        return chrono::Utc::now() >= settled && seen.state.is_running();
+        return clock.now() >= settled && seen.state.is_running();
     };
     let Some(address) = seen.socket() else {
         tokio::time::sleep(patience).await;
@@ -60,7 +60,7 @@ async fn becomes_healthy(address: SocketAddr, check: &HealthCheck, host: &str) {
 pub(super) async fn diagnosis(
     runtime: &dyn Runtime,
     release: &ReleaseRow,
-    row: &InstanceRow,
+    (row, clock): (&InstanceRow, Clock),
     seen: Option<&Seen>,
 ) -> Failure {
     let container = seen
@@ -84,7 +84,7 @@ pub(super) async fn diagnosis(
             .health_of(&row.process)
             .unwrap_or(&release.settings.health),
         last_probe: last_probe.as_ref(),
-        waited: (chrono::Utc::now() - row.created_at).to_std().unwrap_or_default(),
+        waited: (clock.now() - row.created_at).to_std().unwrap_or_default(),
     })
 }
 

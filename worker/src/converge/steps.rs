@@ -187,7 +187,7 @@ impl Round<'_> {
             return Ok(false);
         };
         let (probes, of) = (&self.shared.converger.probes, (self.release(row.release)?, row));
-        if !is_healthy(probes, of, seen, &self.host(), patience).await {
+        if !is_healthy(probes, of, (seen, self.work.clock), &self.host(), patience).await {
             return Ok(false);
         }
         let healthy = self
@@ -219,7 +219,7 @@ impl Round<'_> {
         let failure = diagnosis(
             &*self.shared.runtime,
             self.release(release)?,
-            row,
+            (row, self.work.clock),
             self.seen.containers.get(&instance),
         )
         .await;

@@ -12,8 +12,8 @@ use super::{Deploy, End, lease::Lease};
 const MAX_FAULTS: u32 = 3;
 /// After a fault of ours the next attempt waits, three times as long each time: Docker may just be restarting.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// So long after its begin a deployment is not failed for Docker's absence.
-pub(crate) const WAITS_FOR_DOCKER: Duration = Duration::from_secs(3600);
+/// For so long a deployment that is under way waits for Docker.
+pub(crate) const WAITS_FOR_DOCKER: chrono::Duration = chrono::Duration::hours(1);
 
 impl Deploy<'_> {
     pub(super) async fn conclude(&self, result: Result<ReleaseRow, End>) {
@@ -65,11 +65,9 @@ impl Deploy<'_> {
         Some(Outcome::Failed(failure))
     }
 
-    /// Whether Docker is to blame when nothing goes on: it is away, or was until a moment ago. A deployment does not wait for it for ever.
+    /// Whether Docker is to blame when nothing goes on: it is away, or was until a moment ago. It is not waited for for ever.
     pub(super) fn waits_for_docker(&self) -> bool {
-        let now = Utc::now();
-        let begun = self.claim.deployment.started_at.unwrap_or(now);
-        self.shared.outage.is_felt(now) && now < begun + WAITS_FOR_DOCKER
+        self.shared.outage.is_waited_for(WAITS_FOR_DOCKER, Utc::now())
     }
 
     async fn give_up(&self, again: Again) {
