@@ -148,6 +148,13 @@ impl PrivateDocker {
         }
     }
 
+    /// Lets it answer nothing from now on, until it is killed.
+    pub fn stand_still(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid().cast_signed()) {
+            let _ = kill_process(pid, Signal::STOP);
+        }
+    }
+
     /// Starts it, and gives the time until it answered.
     ///
     /// # Errors
