@@ -140,9 +140,8 @@ impl Repositories {
     pub async fn set_branch(&self, app: AppId, branch: &BranchName, commit: &CommitSha) -> Result<(), SourceError> {
         let full = format!("refs/heads/{branch}");
         self.update_ref(app, &full, commit, "move the branch").await?;
-        let mut command = self.git.in_repository(&self.dir(app));
-        command.args(["symbolic-ref", "HEAD", &full]);
-        self.git.run(command, "make the branch the default").await.map(drop)
+        let default = ["symbolic-ref", "HEAD", &full];
+        self.change_ref(app, &default, "make the branch the default").await
     }
 
     /// Keeps a deployment's commit reachable, whether or not a branch ever points to it; fine to repeat.
@@ -157,7 +156,8 @@ impl Repositories {
             return Ok(());
         }
         let name = deployment_ref(deployment);
-        self.change_ref(app, &["-d", &name], "release the commit").await
+        let forget = ["update-ref", "--no-deref", "-d", &name];
+        self.change_ref(app, &forget, "release the commit").await
     }
 
     /// The deployments whose commits are kept. Sorted.
@@ -229,9 +229,10 @@ impl Repositories {
     pub(crate) async fn clear_locks(&self, app: AppId) -> Result<bool, SourceError> {
         let dir = self.dir(app);
         let clear = move || -> io::Result<bool> {
+            let shallow = dir.join(SHALLOW_LOCK);
             let mut any = clear_locks_below(&dir.join("refs"))?;
             for folder in ["", "objects/info", "objects/info/commit-graphs"] {
-                any |= clear_locks_in(&dir.join(folder))?;
+                any |= clear_locks_in(&dir.join(folder), Some(&shallow))?;
             }
             Ok(any)
         };
@@ -300,14 +301,15 @@ impl Repositories {
         commit: &CommitSha,
         action: &'static str,
     ) -> Result<(), SourceError> {
-        self.change_ref(app, &[name, commit.as_str()], action).await
+        let update = ["update-ref", "--no-deref", name, commit.as_str()];
+        self.change_ref(app, &update, action).await
     }
 
     /// Changes a ref, if need be past the lock of a git that was killed.
     async fn change_ref(&self, app: AppId, change: &[&str], action: &'static str) -> Result<(), SourceError> {
         let change = async || {
             let mut command = self.git.in_repository(&self.dir(app));
-            command.args(["update-ref", "--no-deref"]).args(change);
+            command.args(change);
             self.git.run(command, action).await.map(drop)
         };
         match change().await {
@@ -366,7 +368,7 @@ fn sweep_leftovers(tmp: &Path) -> io::Result<()> {
 }
 
 fn clear_locks_below(dir: &Path) -> io::Result<bool> {
-    let mut any = clear_locks_in(dir)?;
+    let mut any = clear_locks_in(dir, None)?;
     for entry in entries(dir)? {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             any |= clear_locks_below(&entry.path())?;
@@ -376,12 +378,12 @@ fn clear_locks_below(dir: &Path) -> io::Result<bool> {
 }
 
 /// No ref and no other file of git ends in `.lock`.
-fn clear_locks_in(dir: &Path) -> io::Result<bool> {
+fn clear_locks_in(dir: &Path, except: Option<&Path>) -> io::Result<bool> {
     let mut any = false;
     for entry in entries(dir)? {
         let path = entry.path();
-        let is_lock = path.extension().is_some_and(|extension| extension == "lock") && !path.ends_with(SHALLOW_LOCK);
-        if is_lock && age_of(&path).is_some_and(|age| age > LOCK_AGE) {
+        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+        if is_lock && Some(path.as_path()) != except && age_of(&path).is_some_and(|age| age > LOCK_AGE) {
             remove_if_there(&path)?;
             tracing::warn!(path = %path.display(), "removed a lock that a killed git had left behind");
             any = true;

@@ -26,14 +26,14 @@ struct Room {
 impl Room {
     /// Whoever wants a deployment ended is heard at any time. While Docker is away nothing else is begun: it would only fail, as what
     /// has waited long enough for it shall.
-    fn wanted(&self, docker_is_away_for: Option<chrono::Duration>) -> Wanted {
+    fn wanted(&self, docker_is_away_for: Option<Duration>) -> Wanted {
         match (
             self.all.available_permits(),
             docker_is_away_for,
             self.builds.available_permits(),
         ) {
             (0, _, _) => Wanted::Cancelled,
-            (_, Some(away), _) if away >= WAITS_FOR_DOCKER => Wanted::Overdue,
+            (_, Some(away), _) if away >= WAITS_FOR_DOCKER => Wanted::Overdue(WAITS_FOR_DOCKER),
             (_, Some(_), _) => Wanted::Cancelled,
             (_, None, 0) => Wanted::Built,
             (_, None, _) => Wanted::Any,
@@ -67,7 +67,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn claim_all(shared: &Arc<Shared>, room: &Room) {
     while !shared.shutdown.is_cancelled() {
-        let wanted = room.wanted(shared.outage.goes_on(Utc::now()));
+        let outage = &shared.outage;
+        let wanted = room.wanted(outage.goes_on(Utc::now()).then(|| outage.age()));
         match shared
             .store
             .claim_deployment(shared.id, shared.config.lease, wanted)
@@ -109,10 +110,11 @@ mod tests {
 
     #[test]
     fn without_docker_only_what_ends_is_wanted() {
-        let away = |seconds| Some(chrono::Duration::seconds(seconds));
+        let away = |seconds| Some(Duration::from_secs(seconds));
         let wanted = |all, builds| [None, away(3599), away(3600)].map(|away| room(all, builds).wanted(away));
-        assert_eq!(wanted(9, 1), [Wanted::Any, Wanted::Cancelled, Wanted::Overdue]);
-        assert_eq!(wanted(9, 0), [Wanted::Built, Wanted::Cancelled, Wanted::Overdue]);
+        let overdue = Wanted::Overdue(Duration::from_secs(3600));
+        assert_eq!(wanted(9, 1), [Wanted::Any, Wanted::Cancelled, overdue]);
+        assert_eq!(wanted(9, 0), [Wanted::Built, Wanted::Cancelled, overdue]);
         assert_eq!(wanted(0, 0), [Wanted::Cancelled; 3]);
     }
 }

@@ -187,7 +187,9 @@ enum Round {
 async fn round(shared: &Arc<Shared>, app: AppId) -> anyhow::Result<Round> {
     if !shared.store.lease_app(app, shared.id, APP_LEASE).await? {
         keep_probes(shared, app, None);
-        return Ok(Round::Settled(Some(Duration::from_secs(1))));
+        // Another worker has it, or it is gone.
+        let is_there = shared.store.unknown_apps(&[app]).await?.is_empty();
+        return Ok(Round::Settled(is_there.then_some(Duration::from_secs(1))));
     }
     let work = shared.store.app_work(app).await?;
     keep_probes(shared, app, work.as_ref());

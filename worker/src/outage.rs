@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 
 use chrono::{DateTime, Duration, Utc};
+use tokio::time::Instant;
 use windlass_runtime::ContainerState;
 
 /// The last outage of the runtime that this worker saw.
@@ -14,8 +15,9 @@ pub(crate) struct Outage(Mutex<Seen>);
 
 #[derive(Debug)]
 struct Seen {
-    /// When this worker began to look.
-    begun: DateTime<Utc>,
+    /// When this worker noticed the last outage; of the time before it began nothing is known. Not by the wall clock, which is set
+    /// after a boot and jumps after a sleep.
+    noticed: Instant,
     /// When the runtime last answered.
     answered: Option<DateTime<Utc>>,
     last: Span,
@@ -47,7 +49,7 @@ const BLINK: Duration = Duration::seconds(2);
 impl Default for Outage {
     fn default() -> Self {
         Self(Mutex::new(Seen {
-            begun: Utc::now(),
+            noticed: Instant::now(),
             answered: None,
             last: Span {
                 since: DateTime::<Utc>::MIN_UTC,
@@ -65,6 +67,7 @@ impl Outage {
         let since = if seen.last.is_felt(now) {
             seen.last.since
         } else {
+            seen.noticed = Instant::now();
             seen.answered.map_or(now, |answered| answered.min(now))
         };
         seen.last = Span { since, until: None };
@@ -93,17 +96,15 @@ impl Outage {
         self.lock().last.is_felt(now)
     }
 
-    /// For how long the runtime has been away, and not only between two of its answers. Of the time before this worker nothing is known.
-    pub(crate) fn goes_on(&self, now: DateTime<Utc>) -> Option<Duration> {
+    /// Whether the runtime is away now, and not only between two of its answers.
+    pub(crate) fn goes_on(&self, now: DateTime<Utc>) -> bool {
         let seen = self.lock();
-        let goes_on = seen.last.until.is_none() && seen.answered.is_none_or(|answered| answered + BLINK < now);
-        goes_on.then(|| now - seen.last.since.max(seen.begun))
+        seen.last.until.is_none() && seen.answered.is_none_or(|answered| answered + BLINK < now)
     }
 
-    /// Whether something that shall wait for the runtime for so long has to wait now.
-    pub(crate) fn is_waited_for(&self, longest: Duration, now: DateTime<Utc>) -> bool {
-        let seen = self.lock();
-        seen.last.is_felt(now) && now < seen.last.since.max(seen.begun) + longest
+    /// How long ago the last outage was noticed.
+    pub(crate) fn age(&self) -> std::time::Duration {
+        self.lock().noticed.elapsed()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -127,11 +128,9 @@ mod tests {
         outage.answers(at(9), at(9));
         outage.begins(at(12));
         assert!(
-            outage.goes_on(at(11)).is_none() && outage.goes_on(at(12)).is_some(),
+            !outage.goes_on(at(11)) && outage.goes_on(at(12)),
             "that was long enough"
         );
-        let waits = |second| outage.is_waited_for(Duration::seconds(60), at(second));
-        assert!(waits(68) && !waits(69), "it has been going since its last answer");
         // It is tried again and again.
         outage.begins(at(13));
         assert!(outage.explains(at(9)) && outage.explains(at(13)), "it goes on");
@@ -160,6 +159,7 @@ mod tests {
             "the last one counts"
         );
     }
+
     #[test]
     fn what_ended_before_anybody_looked_did_not_end_by_itself() {
         let (outage, start) = (Outage::default(), Utc::now());
@@ -168,18 +168,28 @@ mod tests {
             outage.explains(at(-3600)) && outage.is_felt(start),
             "nobody has looked yet"
         );
-        assert!(
-            outage
-                .goes_on(start)
-                .is_some_and(|lasted| lasted < Duration::minutes(1))
-        );
-        assert!(outage.is_waited_for(Duration::seconds(60), start));
+        assert!(outage.goes_on(start));
         // Docker is away when the engine starts, too.
         outage.begins(at(1));
         outage.answers(at(4), at(4));
-        assert!(outage.goes_on(at(4)).is_none());
+        assert!(!outage.goes_on(at(4)));
         assert!(outage.explains(at(-3600)) && outage.explains(at(4)));
         assert!(!outage.explains(at(6)), "that was seen to end");
         assert!(outage.is_felt(at(19)) && !outage.is_felt(at(20)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_as_old_as_its_being_noticed() {
+        let (outage, start) = (Outage::default(), Utc::now());
+        let minute = std::time::Duration::from_secs(60);
+        tokio::time::advance(minute).await;
+        assert_eq!(outage.age(), minute, "nobody knows what was before");
+        outage.answers(start, start);
+        let later = start + Duration::hours(9);
+        outage.begins(later);
+        assert_eq!(outage.age(), std::time::Duration::ZERO, "whatever the clock says");
+        tokio::time::advance(minute).await;
+        outage.begins(later + Duration::hours(9));
+        assert_eq!(outage.age(), minute, "it is the same one");
     }
 }

@@ -5,7 +5,7 @@ mod images;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use windlass_domain::InstanceId;
+use windlass_domain::{AppId, InstanceId};
 use windlass_runtime::{Observed, Role, Scope};
 
 use crate::{context::Shared, disk};
@@ -82,7 +82,9 @@ async fn apps(shared: &Shared) -> anyhow::Result<()> {
     let here = shared.runtime.apps().await?;
     for app in shared.store.unknown_apps(&here).await? {
         tracing::warn!(%app, "removing the containers, the network and the images of an app that no row knows");
-        shared.runtime.remove_app(app).await?;
+        if let Err(error) = shared.runtime.remove_app(app).await {
+            tracing::warn!(%app, %error, "what is left of an app cannot be removed");
+        }
     }
     Ok(())
 }
@@ -107,9 +109,12 @@ async fn containers(shared: &Shared) -> anyhow::Result<()> {
         .into_iter()
         .map(|(row, _)| row.id)
         .collect();
+    let apps: Vec<AppId> = seen.iter().map(|seen| seen.app).collect();
+    let gone = shared.store.unknown_apps(&apps).await?;
     let young = chrono::Utc::now() - GRACE;
     for old in seen.iter().filter(|seen| seen.created_at.is_none_or(|at| at < young)) {
         match old.role {
+            Role::Instance if gone.contains(&old.app) => remove(shared, old).await,
             // Its log may have to be read to the end first, and it has the time that it gets to end.
             Role::Instance if !known.contains(&old.instance) => shared.converger.wake(old.app),
             Role::Release if !is_at_work(shared, old).await? => remove(shared, old).await,

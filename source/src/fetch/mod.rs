@@ -92,6 +92,7 @@ impl Repositories {
         {
             return Ok(commit.clone());
         }
+        self.clear_locks(request.app).await?;
         let deadline = Instant::now() + self.config.fetch.timeout;
         let endpoint = self.config.fetch.locate(&request.url).await?;
         let remote = Remote::new(self, request, endpoint, turn)?;

@@ -61,13 +61,13 @@ impl Store {
                           or d.status = 'pending'
                              and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
                      and (exists (select from deployment_cancels c where c.deployment_id = d.id)
-                          or $3 and d.status = 'running'
+                          or d.status = 'running' and d.started_at < now() - make_interval(secs => $3)
                           or $1 and ($2 or d.status = 'running' or d.image_id is not null
                                      or d.kind->>'type' not in ('push', 'fetch')))
                ) as "claimable!""#,
             matches!(wanted, Wanted::Any | Wanted::Built),
             wanted == Wanted::Any,
-            wanted == Wanted::Overdue
+            wanted.overdue()
         )
         .fetch_one(self.pool())
         .await?;
@@ -283,7 +283,7 @@ async fn take_oldest(
                     or d.status = 'pending'
                        and not exists (select from deployments r where r.app_id = d.app_id and r.status = 'running'))
                and (exists (select from deployment_cancels c where c.deployment_id = d.id)
-                    or $5 and d.status = 'running'
+                    or d.status = 'running' and d.started_at < now() - make_interval(secs => $5)
                     or $3 and ($4 or d.status = 'running' or d.image_id is not null
                                or d.kind->>'type' not in ('push', 'fetch')))
              order by d.status = 'pending',
@@ -297,7 +297,7 @@ async fn take_oldest(
         lease.as_secs_f64(),
         matches!(wanted, Wanted::Any | Wanted::Built),
         wanted == Wanted::Any,
-        wanted == Wanted::Overdue
+        wanted.overdue()
     )
     .fetch_optional(&mut *connection)
     .await?;

@@ -29,8 +29,18 @@ pub enum Wanted {
     Built,
     /// Only those that somebody wants to be ended.
     Cancelled,
-    /// Those, and what was begun and is in nobody's hands: it has waited long enough for what is missing, and shall fail.
-    Overdue,
+    /// Those, and what is in nobody's hands and has been under way for longer than this: it waits no more for what is missing.
+    Overdue(Duration),
+}
+
+impl Wanted {
+    /// From which age on, in seconds, it takes what nothing can be done for.
+    pub(super) const fn overdue(self) -> Option<f64> {
+        match self {
+            Self::Overdue(age) => Some(age.as_secs_f64()),
+            Self::Any | Self::Built | Self::Cancelled => None,
+        }
+    }
 }
 
 /// When a deployment that was given up may be claimed again.

@@ -120,13 +120,22 @@ async fn what_was_begun_and_has_waited_too_long_is_ended_though_nothing_can_be_d
         let claim = next(&db).await;
         db.push(&waits).await;
         let taken = async |wanted| db.store.claim_deployment(worker(), LEASE, wanted).await.unwrap();
-        assert!(taken(Wanted::Overdue).await.is_none(), "somebody is at it");
-        db.raw_do("update deployments set lease_until = now() - interval '1 second' where status = 'running'")
+        let overdue = Wanted::Overdue(Duration::from_secs(3600));
+        db.raw_do("update deployments set started_at = now() - interval '61 minutes' where status = 'running'")
+            .await;
+        assert!(taken(overdue).await.is_none(), "somebody is at it");
+        db.raw_do(
+            "update deployments set lease_until = now() - interval '1 second', started_at = now() - interval '59 minutes'
+             where status = 'running'",
+        )
+        .await;
+        assert!(taken(overdue).await.is_none(), "it may wait");
+        db.raw_do("update deployments set started_at = now() - interval '61 minutes' where status = 'running'")
             .await;
         assert!(taken(Wanted::Cancelled).await.is_none(), "there is no room for it");
-        let overdue = taken(Wanted::Overdue).await.unwrap();
-        assert_eq!((overdue.deployment.id, overdue.attempt), (id, claim.attempt + 1));
-        assert!(taken(Wanted::Overdue).await.is_none(), "the other one has not begun");
+        let claimed = taken(overdue).await.unwrap();
+        assert_eq!((claimed.deployment.id, claimed.attempt), (id, claim.attempt + 1));
+        assert!(taken(overdue).await.is_none(), "the other one has not begun");
     })
     .await;
 }

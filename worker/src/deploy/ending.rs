@@ -13,7 +13,7 @@ const MAX_FAULTS: u32 = 3;
 /// After a fault of ours the next attempt waits, three times as long each time: Docker may just be restarting.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// For so long a deployment that is under way waits for Docker.
-pub(crate) const WAITS_FOR_DOCKER: chrono::Duration = chrono::Duration::hours(1);
+pub(crate) const WAITS_FOR_DOCKER: Duration = Duration::from_secs(3600);
 
 impl Deploy<'_> {
     pub(super) async fn conclude(&self, result: Result<ReleaseRow, End>) {
@@ -67,7 +67,10 @@ impl Deploy<'_> {
 
     /// Whether Docker is to blame when nothing goes on: it is away, or was until a moment ago. It is not waited for for ever.
     pub(super) fn waits_for_docker(&self) -> bool {
-        self.shared.outage.is_waited_for(WAITS_FOR_DOCKER, Utc::now())
+        let (outage, now) = (&self.shared.outage, Utc::now());
+        let begun = self.claim.deployment.started_at.unwrap_or(now);
+        let under_way = (now - begun).to_std().unwrap_or_default();
+        outage.is_felt(now) && outage.age().min(under_way) < WAITS_FOR_DOCKER
     }
 
     async fn give_up(&self, again: Again) {
