@@ -5,6 +5,7 @@
 
 pub(crate) mod container;
 mod delete;
+mod departure;
 mod failed_start;
 mod glance;
 mod health;

@@ -53,7 +53,11 @@ impl Round<'_> {
     }
 
     /// Counted as a crash, so that the next attempt backs off.
-    async fn crashed(&self, instance: InstanceId, (exit_code, reason): (Option<i64>, String)) -> anyhow::Result<()> {
+    pub(super) async fn crashed(
+        &self,
+        instance: InstanceId,
+        (exit_code, reason): (Option<i64>, String),
+    ) -> anyhow::Result<()> {
         let end = InstanceEnd {
             exit_code,
             reason: Some(reason),

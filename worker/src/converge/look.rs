@@ -212,14 +212,14 @@ fn instance(row: &InstanceRow, container: Container, in_flight: Option<&HashMap<
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use windlass_domain::{AppId, InstanceName, ProcessType, ReleaseId, ReleaseVersion};
     use windlass_runtime::{ContainerId, Exit};
 
     use super::*;
 
     /// A healthy instance that runs where its row says.
-    fn pair() -> (InstanceRow, Seen) {
+    pub(in crate::converge) fn pair() -> (InstanceRow, Seen) {
         let (id, app, release, process) = (
             InstanceId::generate(),
             AppId::generate(),

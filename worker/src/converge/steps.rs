@@ -12,6 +12,7 @@ use windlass_store::{AppWork, InstanceEnd, InstanceRow, NewInstance, ReleaseRow}
 
 use super::{
     container::instance_spec,
+    departure::departure,
     health::{LAST_CHANCE, PROBE_SLICE, diagnosis, is_healthy},
     look::{Look, grace},
     stopping::Stopping,
@@ -141,7 +142,13 @@ impl Round<'_> {
             };
             let row = self.shared.store.insert_instance(self.shared.id, new).await?;
             let row = row.context(LOST)?;
-            let spec = instance_spec(self.shared, (self.work, release), &row, network.clone()).await?;
+            let spec = match instance_spec(self.shared, (self.work, release), &row, network.clone()).await {
+                Ok(spec) => spec,
+                Err(error) => {
+                    self.crashed(row.id, (None, format!("{error:#}"))).await?;
+                    return Err(error);
+                }
+            };
             match self.shared.runtime.start(&spec).await {
                 Ok(started) => return self.started(row, &spec, &started).await,
                 Err(StartError::NameTaken { name, holder }) if tries.peek().is_some() => {
@@ -263,17 +270,11 @@ impl Round<'_> {
         let seen = self.seen.containers.get(&instance);
         let exit = seen.and_then(|seen| seen.state.exit());
         let with_docker = seen.is_some_and(|seen| self.shared.outage.ended(seen.state));
-        let reason = why_replaced(row, seen, with_docker);
+        let (state, reason) = departure(row, seen, with_docker);
         tracing::warn!(app = %self.work.app.name, instance = %row.id, reason, "an instance is replaced");
         let end = InstanceEnd {
             exit_code: exit.map(|exit| exit.code),
             reason: Some(reason),
-        };
-        // What Docker ended is no crash of the app: nobody waits longer for it, and no release is judged by it.
-        let state = if with_docker {
-            InstanceState::Stopped
-        } else {
-            InstanceState::Crashed
         };
         if !self.set(instance, state, end).await? {
             return Ok(());
@@ -325,17 +326,5 @@ impl Round<'_> {
             stopping.stop(row.clone(), self.container(row), grace(self.work));
         }
         Ok(())
-    }
-}
-
-/// Why an instance is replaced, in words for its row.
-fn why_replaced(row: &InstanceRow, seen: Option<&Observed>, ended_with_docker: bool) -> String {
-    match (seen.and_then(|seen| seen.state.exit()), seen) {
-        (Some(_), _) if ended_with_docker => "Docker was restarted".to_owned(),
-        (Some(exit), _) if exit.oom_killed => "out of memory".to_owned(),
-        (Some(exit), _) => format!("exited with code {}", exit.code),
-        (None, _) if row.state == InstanceState::Unhealthy => "no longer passed its health check".to_owned(),
-        (None, Some(seen)) if seen.state.is_running() => "did not become healthy in time".to_owned(),
-        (None, _) => "its container was removed".to_owned(),
     }
 }
