@@ -12,6 +12,7 @@ mod fetch;
 mod git;
 pub mod hook;
 mod inflate;
+mod locks;
 mod pkt_line;
 mod repositories;
 mod serve;

@@ -24,18 +24,13 @@ use windlass_domain::{AppId, BranchName, CommitSha, DeploymentId, GitRef};
 
 use crate::{
     address::FetchPolicy,
-    fetch::{clear_leftovers, remove_if_there},
+    fetch::clear_leftovers,
     git::{Git, Running, SourceError, Turn, blocking, printable},
+    locks,
 };
 
 /// Leftovers in `tmp` of processes that were killed are older than any live use.
 const LEFTOVER_AGE: Duration = Duration::from_secs(6 * 60 * 60);
-
-/// No git holds a lock on a ref, or on all of them, for nearly as long: that is a matter of milliseconds, or of seconds for very many.
-const LOCK_AGE: Duration = Duration::from_secs(60);
-
-/// A lock of its own, which it holds for as long as a fetch takes; [`clear_leftovers`] sees to it.
-const SHALLOW_LOCK: &str = "shallow.lock";
 
 /// Where deployments' revisions are kept; their ids follow.
 const DEPLOYMENTS: &str = "refs/windlass/deployments/";
@@ -228,15 +223,7 @@ impl Repositories {
     /// ref nobody can ever move it, and with one on all packed refs nothing can be forgotten or packed. Whether there was any.
     pub(crate) async fn clear_locks(&self, app: AppId) -> Result<bool, SourceError> {
         let dir = self.dir(app);
-        let clear = move || -> io::Result<bool> {
-            let shallow = dir.join(SHALLOW_LOCK);
-            let mut any = clear_locks_below(&dir.join("refs"))?;
-            for folder in ["", "objects/info", "objects/info/commit-graphs"] {
-                any |= clear_locks_in(&dir.join(folder), Some(&shallow))?;
-            }
-            Ok(any)
-        };
-        blocking(move || clear().map_err(SourceError::io("clear the repository's locks"))).await
+        blocking(move || locks::clear(&dir).map_err(SourceError::io("clear the repository's locks"))).await
     }
 
     /// Whether [`Repositories::maintain`] was not done for so long, and finds something to pack or to drop.
@@ -367,33 +354,8 @@ fn sweep_leftovers(tmp: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn clear_locks_below(dir: &Path) -> io::Result<bool> {
-    let mut any = clear_locks_in(dir, None)?;
-    for entry in entries(dir)? {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            any |= clear_locks_below(&entry.path())?;
-        }
-    }
-    Ok(any)
-}
-
-/// No ref and no other file of git ends in `.lock`.
-fn clear_locks_in(dir: &Path, except: Option<&Path>) -> io::Result<bool> {
-    let mut any = false;
-    for entry in entries(dir)? {
-        let path = entry.path();
-        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
-        if is_lock && Some(path.as_path()) != except && age_of(&path).is_some_and(|age| age > LOCK_AGE) {
-            remove_if_there(&path)?;
-            tracing::warn!(path = %path.display(), "removed a lock that a killed git had left behind");
-            any = true;
-        }
-    }
-    Ok(any)
-}
-
 /// None in a folder that is not there (any more).
-fn entries(dir: &Path) -> io::Result<Vec<std::fs::DirEntry>> {
+pub(crate) fn entries(dir: &Path) -> io::Result<Vec<std::fs::DirEntry>> {
     match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         other => other?.collect(),
@@ -401,7 +363,7 @@ fn entries(dir: &Path) -> io::Result<Vec<std::fs::DirEntry>> {
 }
 
 /// The time since a file was written, or something in a folder came or went; none if it is not there, or was written in the future.
-fn age_of(path: &Path) -> Option<Duration> {
+pub(crate) fn age_of(path: &Path) -> Option<Duration> {
     let written = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
     SystemTime::now().duration_since(written).ok()
 }

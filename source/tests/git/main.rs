@@ -5,3 +5,4 @@ mod fetch;
 mod push;
 mod support;
 mod tree;
+mod upkeep;
